@@ -143,11 +143,10 @@ class TooManyRequestsError(ApiError):
     """
 
     def __init__(
-        self, status: int, reason: str, message: str, method: str, path: str, retry_after: float | None = None
+        self, status: int, reason: str, message: str, method: str, path: str, *, retry_after: float | None = None
     ) -> None:
         super().__init__(status, reason, message, method, path)
         self.retry_after = retry_after
-        self.args = (status, reason, message, method, path, retry_after)
 
 
 class ApiUnreachableError(KubeError):
