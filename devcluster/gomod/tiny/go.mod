@@ -1,0 +1,3 @@
+module devcluster/tiny
+
+go 1.26.0
