@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from devcluster.errors import DevClusterError
-from devcluster.progress import Step
 from devcluster.programs import Unit
+from devcluster.progress import Step
 from devcluster.toolchain import Go
 
 _LAST_LINES: Final = 15
@@ -134,7 +134,7 @@ class Compiler:
         on_output: Callable[[str], object] | None = None,
         on_error: Callable[[str], object] | None = None,
     ) -> None:
-        """Run ``go``: standard error goes line by line to the log and ``on_error``, standard output to ``on_output``."""
+        """Run ``go``: lines of standard error go to the log and ``on_error``, of output to ``on_output``."""
         last: deque[str] = deque(maxlen=_LAST_LINES)
         log.write(f"$ go {' '.join(arguments)}\n")
         with (

