@@ -1,1 +1,1 @@
-"""Values that every other package speaks in. Frozen, without behaviour that touches the world, importing nothing of ours."""
+"""Values that every other package speaks in: frozen, touching nothing of the world, importing nothing of ours."""

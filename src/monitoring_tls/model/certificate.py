@@ -68,7 +68,7 @@ class CertificateFacts:
 
 @dataclass(frozen=True, slots=True)
 class LeafSpec:
-    """What a leaf of a trust domain must be. ``name`` is its prefix in the domain's Secret (``NAME.crt``, ``NAME.key``)."""
+    """What a leaf of a trust domain must be; ``name`` is its prefix in the domain's Secret (``NAME.crt``)."""
 
     name: str
     usage: LeafUsage

@@ -84,7 +84,7 @@ class PodView:
 
     Attributes:
         started: per container that runs: since when.
-        never_started: no container of it has ever run.
+        never_started: no container of it has ever run: it waits for its volumes (``ContainerCreating``).
         restart_hash: the restart annotation it was made with.
         mounts: the Secrets and ConfigMaps it needs to start.
     """
