@@ -35,10 +35,12 @@ class WatchStream:
 
     Attributes:
         silence: seconds without a single byte after which the stream counts as stalled. May be changed while open.
+        stalled: whether it ended that way.
     """
 
     def __init__(self, response: httpx2.Response, silence: float) -> None:
         self.silence = silence
+        self.stalled = False
         self._path = response.request.url.path
         self._chunks = response.aiter_bytes()
         self._buffer = bytearray()
@@ -59,6 +61,7 @@ class WatchStream:
                 async with asyncio.timeout(self.silence):
                     chunk = await anext(self._chunks, b"")
             except TimeoutError:
+                self.stalled = True
                 raise self._failure(f"silent for {self.silence:.0f} s") from None
             except httpx2.HTTPError as error:
                 raise self._failure(f"{type(error).__name__} {error}".strip()) from error
