@@ -37,6 +37,7 @@ class Compiler:
         self._module = module
         self._log = log
         self._step = step
+        self._to_compile = 0
         self._environment = {**go.environment, "CGO_ENABLED": "1" if unit.cgo else "0"}
 
     def build(self, target: Path) -> None:
@@ -71,7 +72,7 @@ class Compiler:
             on_error=self._show_download,
             on_output=stale.append,
         )
-        self._step.update("compiling", done=0, total=sum(1 for line in stale if line))
+        self._to_compile = sum(1 for line in stale if line)
 
     def _compile(self, work: Path, target: Path, log: TextIO) -> None:
         compiled = 0
@@ -82,7 +83,10 @@ class Compiler:
                 self._show_download(line)
                 return
             compiled += 1
-            self._step.update(line, done=compiled)
+            # The last packages are the programs themselves: what is left is linking, which says nothing more.
+            self._step.update(line if compiled < self._to_compile else "linking", done=compiled)
+
+        self._step.update("compiling" if self._to_compile else "linking", done=0, total=self._to_compile)
 
         packages = [program.package for program in self._unit.programs]
         produced = target / "bin"

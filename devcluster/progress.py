@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from typing import Final, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Column
 
 PLAIN_INTERVAL: Final = 30.0
 
@@ -42,9 +43,9 @@ class Step:
         if total is not None:
             self.total = total
 
-    def _plain(self) -> str:
-        counted = f"{self.done}/{self.total}" if self.done is not None and self.total else ""
-        return ", ".join(part for part in (counted, self.detail) if part)
+    def counted(self) -> str:
+        """How far the step is, as ``done/total``, or nothing where that is not known."""
+        return f"{self.done}/{self.total}" if self.done is not None and self.total else ""
 
 
 class Progress:
@@ -86,19 +87,28 @@ class _LiveStep(Step):
         super().__init__()
         self._bar = RichProgress(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[detail]}", markup=False, style="dim"),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[counted]}", markup=False, table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            # What is left of the line, so that a long name neither wraps nor squeezes the rest.
+            TextColumn(
+                "{task.fields[detail]}",
+                markup=False,
+                style="dim",
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
             console=console,
             transient=True,
+            expand=True,
         )
-        self._task = self._bar.add_task(title, total=None, detail="")
+        self._task = self._bar.add_task(title, total=None, counted="", detail="")
 
     def update(self, detail: str = "", *, done: int | None = None, total: int | None = None) -> None:
         super().update(detail, done=done, total=total)
-        self._bar.update(self._task, completed=self.done, total=self.total, detail=self.detail[:60])
+        self._bar.update(
+            self._task, completed=self.done, total=self.total or None, counted=self.counted(), detail=self.detail
+        )
 
     @contextmanager
     def shown(self, _interval: float) -> Iterator[None]:
@@ -120,7 +130,7 @@ class _PlainStep(Step):
 
         def tick() -> None:
             while not ended.wait(interval):
-                self._progress.say(f"  {self._title}: {_seconds(started)}, {self._plain() or 'still at it'}")
+                self._progress.say(f"  {self._title}: {_seconds(started)}, {self._at()}")
 
         thread = threading.Thread(target=tick, daemon=True)
         thread.start()
@@ -129,6 +139,9 @@ class _PlainStep(Step):
         finally:
             ended.set()
             thread.join()
+
+    def _at(self) -> str:
+        return ", ".join(part for part in (self.counted(), self.detail) if part) or "still at it"
 
 
 def _seconds(started: float) -> str:

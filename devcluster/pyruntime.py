@@ -34,8 +34,10 @@ _TIMEOUT: Final = 600.0
 
 # Parts of the standard library that a server has no use for: tests, development, terminals, databases.
 _UNUSED_PACKAGES: Final = frozenset(
-    "test idlelib tkinter turtledemo ensurepip lib2to3 pydoc_data curses dbm sqlite3 venv __phello__ "
-    "site-packages dist-packages __pycache__".split()
+    {
+        *("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "curses", "dbm", "sqlite3"),
+        *("venv", "__phello__", "site-packages", "dist-packages", "__pycache__"),
+    }
 )
 _UNUSED_EXTENSIONS: Final = re.compile(
     r"(_?test|_xxtest|xxlimited|_xx|_tkinter|_sqlite3|_curses|readline|_gdbm|_dbm|nis|ossaudiodev|_ctypes_test)"
@@ -226,7 +228,7 @@ def _uv(uv: str, *arguments: str) -> None:
 
 
 def _compile(folder: Path, staging: Path) -> None:
-    """Compile in place. Files are taken as they are, without a look at the source's time, which a layer does not keep."""
+    """Compile in place, to files that are used without a look at their source's time, which a layer does not keep."""
     compileall.compile_dir(
         folder,
         maxlevels=20,
