@@ -155,6 +155,8 @@ class ControlPlaneLayout:
             "use-service-account-credentials",
             "kube-api-qps=200",  # at the default rate the default service accounts take 4 s longer than the node
             "kube-api-burst=400",
+            # The default is below /usr, and is made where it is missing.
+            f"flex-volume-plugin-dir={self.state / 'run' / 'volume-plugins'}",
         ]
 
     def _scheduler(self) -> list[str]:

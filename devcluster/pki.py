@@ -29,8 +29,16 @@ ADMIN: Final = "admin"
 CONTROLLER_MANAGER: Final = "system:kube-controller-manager"
 SCHEDULER: Final = "system:kube-scheduler"
 PROXY: Final = "system:kube-proxy"
+DNS: Final = "system:coredns"
 
-_GROUPS_BY_USER: Final = {ADMIN: "system:masters", CONTROLLER_MANAGER: "", SCHEDULER: "", PROXY: "system:node-proxier"}
+# The other users get their rights from the roles that every API server makes for them; there is none for DNS.
+_GROUPS_BY_USER: Final = {
+    ADMIN: "system:masters",
+    CONTROLLER_MANAGER: "",
+    SCHEDULER: "",
+    PROXY: "",
+    DNS: "system:masters",
+}
 
 
 @dataclass(frozen=True, slots=True)

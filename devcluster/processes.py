@@ -34,6 +34,19 @@ class ProcessRef:
         fields = stat.rpartition(")")[2].split()
         return None if fields[0] in _ENDED_STATES else cls(pid, int(fields[_START_TIME_FIELD]))
 
+    @classmethod
+    def of_self(cls) -> "ProcessRef":
+        """This process.
+
+        Raises:
+            RuntimeError: /proc does not show it.
+        """
+        own = cls.of(os.getpid())
+        if own is None:
+            msg = "/proc does not belong to this process's namespace"
+            raise RuntimeError(msg)
+        return own
+
     def alive(self) -> bool:
         """Whether this very process still runs."""
         return ProcessRef.of(self.pid) == self
