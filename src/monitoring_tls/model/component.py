@@ -22,6 +22,7 @@ class Dialect(StrEnum):
     """How a component wants its TLS settings written. One module each in ``profile/dialects``."""
 
     GO_FLAGS = "go-flags"
+    KUBE_RBAC_PROXY_FLAGS = "kube-rbac-proxy-flags"
     THANOS_CLIENT_FLAGS = "thanos-client-flags"
     PROMETHEUS_CR_GRPC = "prometheus-cr-grpc"
 
@@ -81,6 +82,10 @@ class Component:
     uses: tuple[DomainUse, ...]
     settings: tuple[SettingsTarget, ...]
     endpoints: tuple[Endpoint, ...]
+
+    def endpoints_of(self, use: DomainUse) -> tuple[Endpoint, ...]:
+        """The ports on which a use of a domain can be seen; none for a process that is only a client."""
+        return tuple(e for e in self.endpoints if e.domain == use.domain and e.leaf == use.leaf)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Verdicts from what was seen and what was wanted. Pure."""
