@@ -25,7 +25,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from monitoring_tls.model.certificate import CertificateFacts, LeafUsage
+from monitoring_tls.model.certificate import CertificateFacts, KeyAlgorithm, LeafUsage
 from monitoring_tls.pki.facts import certificate_of
 
 EKU_OIDS = {
@@ -33,6 +33,8 @@ EKU_OIDS = {
     LeafUsage.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string,
 }
 ANY_EKU = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string
+
+_MIN_RSA_BITS = 2048
 
 _MAX_DEPTH = 8
 """Chains here have two or three certificates."""
@@ -44,6 +46,14 @@ def permits(extended_key_usages: frozenset[str] | None, usage: LeafUsage) -> boo
     Go, like most, applies it to CAs as well as to leaves (crypto/x509, ``checkChainForKeyUsage``).
     """
     return extended_key_usages is None or not extended_key_usages.isdisjoint({EKU_OIDS[usage], ANY_EKU})
+
+
+def verifiable_key(known: CertificateFacts) -> bool:
+    """Whether signatures by this certificate's key are accepted here: see this module for the types."""
+    kind, _, size = known.key_algorithm.partition("-")
+    if kind == "RSA":
+        return int(size) >= _MIN_RSA_BITS
+    return known.key_algorithm in {KeyAlgorithm.ECDSA_P256, KeyAlgorithm.ECDSA_P384, KeyAlgorithm.ECDSA_P521}
 
 
 def verifies(
