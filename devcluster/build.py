@@ -51,13 +51,14 @@ def ensure(groups: Iterable[str], progress: Progress | None = None) -> dict[str,
     shown = progress or Progress()
     found = assets(os.environ) if CONTROL_PLANE in wanted else {}
     units = [unit for unit in UNITS if unit.group in wanted]
-    if RUNC in units and not links_seccomp():
-        found["runc"] = system_runc()
     remaining = [unit for unit in (without(unit, found) for unit in units) if unit.programs]
     if not remaining:
         return found
     go = find_go(shown)
     folders = {unit: folder_of(unit, go) for unit in remaining}
+    if RUNC in folders and not folders[RUNC].is_dir() and not links_seccomp():
+        found["runc"] = system_runc()
+        del folders[RUNC]
     missing = [unit for unit, folder in folders.items() if not folder.is_dir()]
     for number, unit in enumerate(missing, start=1):
         names = ", ".join(program.name for program in unit.programs)
