@@ -5,7 +5,6 @@ import ssl
 from pathlib import Path
 
 import httpx2
-import yaml
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.config.models import User
@@ -32,13 +31,11 @@ def http_from_service_account() -> httpx2.AsyncClient:
         ConfigError: if this is not a pod, or one without a token.
     """
     subject = "the pod's service account"
-    remedy = "run in a pod with automountServiceAccountToken, or give --kubeconfig"
     try:
         config = KubeConfig.from_service_account().get()
-    except KeyError as error:
-        raise ConfigError(subject, f"the environment variable {error} is not set", remedy) from error
-    except LightkubeConfigError as error:
-        raise ConfigError(subject, str(error), remedy) from error
+    except (KeyError, LightkubeConfigError) as error:
+        problem = _problem(error, "")
+        raise ConfigError(subject, problem, "run in a pod with a service account, or give --kubeconfig") from error
     return _http(subject, config)
 
 
@@ -53,19 +50,14 @@ def http_from_kubeconfig(path: Path | None = None, context: str | None = None) -
         ConfigError: if the file cannot be used.
     """
     file = path or _default_kubeconfig()
-    remedy = "give a kubeconfig whose context names a cluster and a user"
     try:
         config = KubeConfig.from_file(file).get(context)
-    except OSError as error:
-        raise ConfigError(str(file), error.strerror or type(error).__name__, remedy) from error
-    except LightkubeConfigError as error:
-        raise ConfigError(str(file), str(error), remedy) from error
-    except KeyError as error:
-        raise ConfigError(str(file), f"{error} is missing", remedy) from error
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError):
-        # Neither the text nor the cause is passed on: a YAML error quotes the line, which may hold a key or a token.
-        raise ConfigError(str(file), "it is not a kubeconfig", remedy) from None
-    return _http(str(file), config)
+    except Exception as error:  # noqa: BLE001 - lightkube converts unchecked YAML: any type may be raised
+        problem = _problem(error, "it is not a kubeconfig")
+    else:
+        return _http(str(file), config)
+    # Outside the handler, so that the cause goes with its frames: a YAML error quotes the line, which may hold a key.
+    raise ConfigError(str(file), problem, "give a kubeconfig whose context names a cluster and a user")
 
 
 def _default_kubeconfig() -> Path:
@@ -82,12 +74,21 @@ def _http(subject: str, config: SingleConfig | None) -> httpx2.AsyncClient:
     timeout = httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
     try:
         return AsyncClient(config, ConnectionParams(timeout=timeout))
-    except LightkubeConfigError as error:
-        raise ConfigError(subject, str(error), remedy) from error
-    except ssl.SSLError as error:
-        raise ConfigError(subject, f"its certificates or key do not load ({error.reason})", remedy) from error
-    except OSError as error:
-        raise ConfigError(subject, f"{error.filename}: {error.strerror}", remedy) from error
-    except (ValueError, TypeError, httpx2.InvalidURL):
-        # As above: binascii and ssl errors can quote what they were given.
-        raise ConfigError(subject, "its server address or credentials are garbled", remedy) from None
+    except Exception as error:  # noqa: BLE001 - as above
+        problem = _problem(error, "its server address or credentials are garbled")
+    raise ConfigError(subject, problem, remedy)
+
+
+def _problem(error: Exception, otherwise: str) -> str:
+    """What is wrong, in words that cannot hold anything of the file's contents."""
+    match error:
+        case LightkubeConfigError():
+            return str(error)
+        case KeyError():
+            return f"{error} is missing"
+        case ssl.SSLError():
+            return f"its certificates or key do not load ({error.reason})"
+        case OSError():
+            return f"{error.filename}: {error.strerror}"
+        case _:
+            return otherwise
