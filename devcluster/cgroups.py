@@ -39,8 +39,21 @@ class Hierarchy:
 
     @property
     def controllers(self) -> tuple[str, ...]:
-        """Version 1 controllers; none for version 2 and for named hierarchies."""
-        return () if "=" in self.options or not self.options else tuple(self.options.split(","))
+        """Version 1 controllers."""
+        return controllers(self.options)
+
+
+def controllers(options: str) -> tuple[str, ...]:
+    """The version 1 controllers among the options of a hierarchy; none for version 2 and for named hierarchies."""
+    return () if "=" in options or not options else tuple(options.split(","))
+
+
+def options_of(memberships: str) -> tuple[str, ...]:
+    """The options of every hierarchy in the text of /proc/self/cgroup.
+
+    All that can be told in a new cgroup namespace, where the mounts that were there before show a root out of reach.
+    """
+    return tuple(line.split(":", 2)[1] for line in memberships.splitlines())
 
 
 def parse(memberships: str, mountinfo: str) -> tuple[Hierarchy, ...]:
@@ -88,15 +101,15 @@ def own_hierarchies() -> tuple[Hierarchy, ...]:
     return parse(Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text())
 
 
-def only_v2(hierarchies: Sequence[Hierarchy]) -> bool:
+def only_v2(options: Iterable[str]) -> bool:
     """Whether controllers are those of version 2; a hybrid machine has a bare version 2 hierarchy beside version 1."""
-    return not any(hierarchy.controllers for hierarchy in hierarchies)
+    return not any(map(controllers, options))
 
 
 def unsupported() -> DevClusterError | None:
     """Why a node cannot be given control groups here, known before anything is built; None where it can."""
     hierarchies = own_hierarchies()
-    if only_v2(hierarchies):
+    if only_v2(hierarchy.options for hierarchy in hierarchies):
         root = next((hierarchy.root for hierarchy in hierarchies if not hierarchy.options), None)
         if root is None:
             return DevClusterError("no control groups are mounted", "mount -t cgroup2 none /sys/fs/cgroup")
@@ -119,7 +132,7 @@ def unsupported() -> DevClusterError | None:
 def planned(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What `create` will make: the folders, and the controllers to be enabled in the root (version 2 only)."""
     hierarchies = own_hierarchies()
-    if not only_v2(hierarchies):
+    if not only_v2(hierarchy.options for hierarchy in hierarchies):
         return tuple(str(hierarchy.own / name) for hierarchy in hierarchies), ()
     root = next(hierarchy.root for hierarchy in hierarchies if not hierarchy.options)
     available = set((root / "cgroup.controllers").read_text().split())
@@ -154,14 +167,14 @@ def delegate(folders: Iterable[str], pids: Iterable[int]) -> None:
         pids: Every process that is in them.
     """
     for folder in map(Path, folders):
-        controllers = folder / "cgroup.controllers"
-        if not controllers.exists() or not controllers.read_text().split():
+        available = folder / "cgroup.controllers"
+        if not available.exists() or not available.read_text().split():
             continue  # version 1, or the bare hierarchy of a hybrid machine
         init = folder / INIT
         init.mkdir(exist_ok=True)
         for pid in pids:
             (init / "cgroup.procs").write_text(str(pid))
-        _control(folder, "+", controllers.read_text().split())
+        _control(folder, "+", available.read_text().split())
 
 
 def remove(folders: Iterable[str], enabled: Sequence[str]) -> list[str]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from devcluster import cgroups, pki
-from devcluster.cgroups import Hierarchy
 from devcluster.client import ApiClient, api_ready
 from devcluster.network import ip
 from devcluster.node_commands import CONTAINERD_SOCKET, KERNEL_TUNABLES, NODE_NAME, NodeLayout
@@ -56,7 +55,7 @@ def join(state: Path) -> NoReturn:
 def boot(state: Path) -> NoReturn:
     """Be pid 1."""
     layout = NodeLayout.parse((state / LAYOUT).read_text())
-    hierarchies = cgroups.own_hierarchies()
+    hierarchies = cgroups.options_of(Path("/proc/self/cgroup").read_text())
     socket.sethostname(NODE_NAME)
     _mount_all(layout, hierarchies)
     _configure_network(layout)
@@ -129,7 +128,7 @@ def _containerd_answers() -> bool:
     return True
 
 
-def _mount_all(layout: NodeLayout, hierarchies: tuple[Hierarchy, ...]) -> None:
+def _mount_all(layout: NodeLayout, hierarchies: tuple[str, ...]) -> None:
     """Make the machine's file system look like a node's, to the processes of this namespace alone."""
     _mount("-t", "sysfs", "sysfs", "/sys")  # the one that was there shows the machine's network devices
     _mount_cgroups(hierarchies)
@@ -146,21 +145,19 @@ def _mount_all(layout: NodeLayout, hierarchies: tuple[Hierarchy, ...]) -> None:
     _mount("--make-rshared", "/")  # pods may ask for propagation; last, or the steps above would propagate as well
 
 
-def _mount_cgroups(hierarchies: tuple[Hierarchy, ...]) -> None:
+def _mount_cgroups(hierarchies: tuple[str, ...]) -> None:
     if cgroups.only_v2(hierarchies):
         _mount("-t", "cgroup2", "cgroup2", str(_CGROUP_ROOT))
         return
     _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(_CGROUP_ROOT))
-    for hierarchy in hierarchies:
-        if not hierarchy.options:
-            continue  # the bare version 2 hierarchy would make runc take this for a hybrid machine
-        named = not hierarchy.controllers
-        folder = _CGROUP_ROOT / hierarchy.options.removeprefix("name=")
+    for options in filter(None, hierarchies):  # the bare version 2 hierarchy would make runc take this for a hybrid
+        controllers = cgroups.controllers(options)
+        folder = _CGROUP_ROOT / options.removeprefix("name=")
         folder.mkdir()
-        _mount("-t", "cgroup", "-o", f"none,{hierarchy.options}" if named else hierarchy.options, "cgroup", str(folder))
-        for controller in hierarchy.controllers:
-            if controller != hierarchy.options:
-                (_CGROUP_ROOT / controller).symlink_to(hierarchy.options)
+        _mount("-t", "cgroup", "-o", options if controllers else f"none,{options}", "cgroup", str(folder))
+        for controller in controllers:
+            if controller != options:
+                (_CGROUP_ROOT / controller).symlink_to(options)
 
 
 def _add_below(parent: str, added: dict[str, Path]) -> None:
