@@ -47,7 +47,12 @@ _USUAL_PLACES = (
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def settings_before() -> dict[str, str]:
+    return _kernel_settings()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, settings_before: dict[str, str]) -> Iterator[Cluster]:
     running = Cluster(tmp_path_factory.mktemp("clone"))
     try:
         running.up()
@@ -122,9 +127,10 @@ def test_a_killed_node_is_repaired_with_all_its_objects(cluster: Cluster, admin:
     assert admin.get(f"/api/v1/namespaces/{name}")["metadata"]["name"] == name
 
 
-def test_down_leaves_nothing_and_spares_a_cluster_beside_it(cluster: Cluster, admin: ApiClient, tmp_path: Path) -> None:
+def test_down_leaves_nothing_and_spares_a_cluster_beside_it(
+    cluster: Cluster, admin: ApiClient, tmp_path: Path, settings_before: dict[str, str]
+) -> None:
     neighbour = _pid1(cluster)
-    settings = _kernel_settings()
     places = _existing_places()
     own = Cluster(tmp_path)
     own.up()
@@ -141,7 +147,7 @@ def test_down_leaves_nothing_and_spares_a_cluster_beside_it(cluster: Cluster, ad
     assert _traces(state, network) == []
     assert not state.exists()
     # Loading a kernel module adds settings; those that were there first must stay as they are.
-    assert {name: value for name, value in _kernel_settings().items() if name in settings} == settings
+    assert {name: value for name, value in _kernel_settings().items() if name in settings_before} == settings_before
     assert _existing_places() == places
     assert neighbour.alive()
     assert cluster.status().usable
