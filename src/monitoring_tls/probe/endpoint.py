@@ -9,6 +9,9 @@ from monitoring_tls.model.snapshot import Evidence, Outcome
 from monitoring_tls.probe.context import ClientIdentity, can_offer, suites_outside
 from monitoring_tls.probe.handshake import Handshake, Reach, handshake
 
+_GRACE: Final = 0.5
+"""Seconds that a server has for its first words, where those decide whether it accepts a client."""
+
 _NO_COMMON_SUITE: Final = frozenset({"handshake_failure", "insufficient_security"})
 
 
@@ -61,7 +64,7 @@ async def examine(target: ProbeTarget, now: datetime) -> Evidence:
     One plain handshake; one without a certificate where one must be required, as a server that asks for none would
     "accept" anything; and up to three for a profile: below its minimum, at its minimum, with other suites.
     """
-    plain = await _shake(target)
+    plain = await _shake(target, grace=_GRACE if target.identity else 0.0)
     if plain.leaf is None:
         return Evidence(Outcome.UNREACHABLE, now, now, 1, detail=plain.detail)
     seen = _Seen()
@@ -90,19 +93,18 @@ async def examine(target: ProbeTarget, now: datetime) -> Evidence:
 
 def follow_up(previous: Evidence | None, fresh: Evidence) -> Evidence:
     """The fresh evidence, counted on from the previous where both show the same."""
-    if previous is None or _facts(previous) != _facts(fresh):
+    if previous is None:
         return fresh
-    return replace(fresh, since=previous.since, seen=previous.seen + 1)
-
-
-def _facts(evidence: Evidence) -> Evidence:
-    return replace(evidence, at=evidence.since, since=evidence.since, seen=0, detail="")
+    counted = replace(fresh, since=previous.since, seen=previous.seen + 1)
+    same = replace(previous, at=fresh.at, seen=counted.seen, detail=fresh.detail) == counted
+    return counted if same else fresh
 
 
 async def _shake(
     target: ProbeTarget,
     *,
     anonymous: bool = False,
+    grace: float = 0.0,
     min_version: TLSVersion | None = None,
     max_version: TLSVersion | None = None,
     ciphers: tuple[str, ...] | None = None,
@@ -116,6 +118,7 @@ async def _shake(
         max_version=max_version,
         ciphers=ciphers,
         timeout=target.timeout,
+        grace=grace,
     )
 
 
@@ -125,7 +128,7 @@ async def _trust(target: ProbeTarget, ca: str, plain: Handshake, seen: _Seen) ->
         return
     if plain.accepted is None:
         return
-    stranger = await _shake(target, anonymous=True)
+    stranger = await _shake(target, anonymous=True, grace=_GRACE)
     if stranger.accepted is False or stranger.reach is Reach.REFUSED:
         seen.trusts.add(ca)
     elif stranger.accepted:

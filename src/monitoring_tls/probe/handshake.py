@@ -112,7 +112,8 @@ async def handshake(
         ciphers: suites of TLS 1.2 and below to offer; None offers all that OpenSSL has.
         alpn: application protocols to offer.
         timeout: seconds for everything.
-        grace: seconds to wait for the server's first bytes after a TLS 1.3 handshake, before and after prodding it.
+        grace: seconds to wait for the server's first bytes after a TLS 1.3 handshake, before and after prodding it; 0
+            leaves ``accepted`` open.
 
     Raises:
         ssl.SSLError: ``identity`` or ``ciphers`` cannot be used at all.
@@ -225,6 +226,8 @@ class _Conversation:
         )
 
     async def _first_words(self, grace: float) -> tuple[bool | None, str | None, str]:
+        if not grace:
+            return None, None, ""
         prods = (b"", _H2_PREFACE) if self._tls.selected_alpn_protocol() == "h2" else (b"",)
         for prod in prods:
             try:
