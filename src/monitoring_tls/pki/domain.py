@@ -192,6 +192,7 @@ def retire(material: Material, domain: TrustDomain, now: datetime) -> Material:
         cross=None,
         rotation=None,
         last_reason=reason or material.last_reason,
+        retired_at=_seconds(now),
     )
 
 

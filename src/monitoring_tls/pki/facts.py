@@ -36,22 +36,18 @@ def parse_certificates(pem: bytes) -> tuple[CertificateFacts, ...]:
     Raises:
         GarbledCertificateError: there is none, or one of them can't be read; names which.
     """
-    wanted = pem.count(_BEGIN)
-    if not wanted:
+    blocks = pem.split(_BEGIN)[1:]
+    if not blocks:
         raise GarbledCertificateError("holds no certificate in PEM")
-    try:
-        certificates = x509.load_pem_x509_certificates(pem)
-    except ValueError:
-        number = _first_unreadable(pem)
-        raise GarbledCertificateError(f"certificate {number} of {wanted} is not X.509 in PEM") from None
-    if len(certificates) != wanted:
-        raise GarbledCertificateError(f"{wanted} certificates begin, only {len(certificates)} can be read")
     found = []
-    for number, certificate in enumerate(certificates, start=1):
+    for number, block in enumerate(blocks, start=1):
         try:
-            found.append(facts(certificate))
+            # One by one: the loader of whole files passes over a block that was cut off.
+            found.append(facts(x509.load_pem_x509_certificate(_BEGIN + block)))
+        except ValueError:
+            raise GarbledCertificateError(f"certificate {number} of {len(blocks)} is not X.509 in PEM") from None
         except GarbledCertificateError as error:
-            raise GarbledCertificateError(f"certificate {number} of {wanted} {error.problem}") from None
+            raise GarbledCertificateError(f"certificate {number} of {len(blocks)} {error.problem}") from None
     return tuple(found)
 
 
@@ -160,14 +156,3 @@ def _element(der: bytes, start: int) -> tuple[int, int]:
     octets = first - _LONG_LENGTH
     content = start + 2 + octets
     return content, content + int.from_bytes(der[start + 2 : content], "big")
-
-
-def _first_unreadable(pem: bytes) -> int:
-    """Which block, counted from 1, is the first that can't be read."""
-    blocks = pem.split(_BEGIN)[1:]
-    for number, block in enumerate(blocks, start=1):
-        try:
-            x509.load_pem_x509_certificate(_BEGIN + block)
-        except ValueError:
-            return number
-    return len(blocks)

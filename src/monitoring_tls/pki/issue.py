@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from monitoring_tls.errors import PkiError
 from monitoring_tls.model.certificate import CertificateFacts, IssuingPolicy, LeafSpec, LeafUsage
 from monitoring_tls.pki.facts import certificate_of, facts
 from monitoring_tls.pki.keys import PrivateKey
@@ -53,9 +54,12 @@ def cross_sign(
     """The new CA's name and key, certified by the old CA.
 
     Whoever trusts only the old CA verifies a leaf of the new one through it. It is valid while both CAs are.
+
+    Raises:
+        PkiError: they never are.
     """
     new, old = certificate_of(new_ca), certificate_of(old_ca)
-    validity = (max(new_ca.not_before, old_ca.not_before), min(new_ca.not_after, old_ca.not_after))
+    validity = _within((new_ca.not_before, new_ca.not_after), old_ca)
     builder = _as_ca(_builder(new.subject, old.subject, new.public_key(), serial, validity))
     return facts(old_key.sign(builder.add_extension(_authority(old), critical=False)))
 
@@ -74,10 +78,12 @@ def issue_leaf(
     A client leaf of an issuer with name constraints gets its common name only, as CMO makes it: Go applies such
     constraints to every subject alternative name, a client's too (crypto/x509, ``Certificate.Verify``), and nobody
     looks a client up by one.
+
+    Raises:
+        PkiError: the issuer has come to its end.
     """
     ca = certificate_of(issuer)
-    not_before, not_after = _validity(policy, now)
-    validity = (max(not_before, issuer.not_before), min(not_after, issuer.not_after))
+    validity = _within(_validity(policy, now), issuer)
     public = key.public_key()
     enciphers = isinstance(public, rsa.RSAPublicKey)
     builder = (
@@ -96,6 +102,14 @@ def issue_leaf(
 def _validity(policy: IssuingPolicy, now: datetime) -> tuple[datetime, datetime]:
     start = now.astimezone(UTC).replace(microsecond=0)
     return start - min(policy.backdate, policy.duration / _BACKDATE_SHARE), start + policy.duration
+
+
+def _within(validity: tuple[datetime, datetime], issuer: CertificateFacts) -> tuple[datetime, datetime]:
+    """As much of a validity as lies within the issuer's: beyond it nobody would accept the certificate."""
+    not_before, not_after = max(validity[0], issuer.not_before), min(validity[1], issuer.not_after)
+    if not_after <= not_before:
+        raise PkiError(f"CA {issuer.subject!r} is valid from {issuer.not_before} to {issuer.not_after} only")
+    return not_before, not_after
 
 
 def _name(common_name: str) -> x509.Name:

@@ -50,6 +50,7 @@ class Material:
         last_reason: the last requested rotation that was acted on.
         trust_since: since when the first CA of the bundle has been that.
         leaf_since: since when the leaves have been what they are.
+        retired_at: when a CA last left the bundle; None where none ever did.
     """
 
     bundle: tuple[CertificateFacts, ...]
@@ -61,6 +62,7 @@ class Material:
     cross: CertificateFacts | None = None
     rotation: Rotation | None = None
     last_reason: str | None = None
+    retired_at: datetime | None = None
 
     @property
     def stage(self) -> Stage:
@@ -107,6 +109,7 @@ def parse(data: Mapping[str, bytes], annotations: Mapping[str, str], domain: Tru
         cross=cross[0] if cross else None,
         rotation=parse_rotation(annotations, certificates),
         last_reason=annotations.get(names.ROTATED_FOR),
+        retired_at=parse_time(annotations.get(names.RETIRED_AT)),
     )
 
 
@@ -137,6 +140,8 @@ def render(material: Material, domain: TrustDomain) -> tuple[dict[str, bytes], d
         annotations[names.ROTATION] = format_rotation(material.rotation)
     if material.last_reason is not None:
         annotations[names.ROTATED_FOR] = material.last_reason
+    if material.retired_at is not None:
+        annotations[names.RETIRED_AT] = format_time(material.retired_at)
     return data, annotations
 
 

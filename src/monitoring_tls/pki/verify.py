@@ -7,8 +7,7 @@ on the strict side, so that a chain accepted here is one that Go accepts:
 
 - keys: only RSA of at least 2048 bits and ECDSA on P-256, P-384 and P-521 are accepted; Go also takes RSA from 1024
   bits, P-224 and Ed25519;
-- certificates of X.509 version 1, and serial numbers of 0 or of more than 20 octets, are refused;
-- the same certificate as leaf and as trust anchor (a self-signed server certificate) is refused where it is a CA.
+- certificates of X.509 version 1, and serial numbers of 0 or of more than 20 octets, are refused.
 """
 
 from collections.abc import Callable, Sequence
