@@ -48,11 +48,17 @@ class WriteDomain:
 
 @dataclass(frozen=True, slots=True)
 class WriteDerived:
-    """Bring derived Secrets to what the domain's Secret says."""
+    """Bring derived Secrets to what the domain's Secret says.
+
+    Attributes:
+        targets: (namespace, name) of each.
+        source_version: resourceVersion of the domain's Secret that they are to follow.
+    """
 
     domain: str
     targets: tuple[tuple[str, str], ...]
     why: str
+    source_version: str
 
 
 @dataclass(frozen=True, slots=True)

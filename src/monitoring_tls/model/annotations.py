@@ -23,3 +23,6 @@ RESTARTED_AT = "monitoring-tls.dev/restarted-at"
 
 FOUND = "monitoring-tls.dev/found"
 """On a workload: the values that stood there before the operator took fields over, as JSON."""
+
+RETIRED_AT = "monitoring-tls.dev/retired-at"
+"""On a domain's Secret: when a CA last left the bundle (RFC 3339); who started before may still trust it."""

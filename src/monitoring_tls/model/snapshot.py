@@ -62,6 +62,7 @@ class WorkloadView:
         fields: the maps named by the catalogue's `SettingsTarget.path`, absent ones empty.
         rollout: None while no StatefulSet or Deployment exists yet.
         patched_at: when the restart annotation was last written.
+        present: paths of maps that exist in the object, of those that a patch may have to make.
     """
 
     ref: WorkloadRef
@@ -73,8 +74,7 @@ class WorkloadView:
     mounts: frozenset[Mount]
     containers: Mapping[str, ContainerView]
     fields: Mapping[tuple[str, ...], Mapping[str, object]]
-    has_pod_annotations: bool
-    has_annotations: bool
+    present: frozenset[tuple[str, ...]]
     rollout: Rollout | None
 
 

@@ -1,0 +1,1 @@
+"""API objects and handshakes become values: the snapshot that `plan` is given."""

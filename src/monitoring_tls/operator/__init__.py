@@ -1,0 +1,1 @@
+"""The loop that joins everything: observe, plan, act, verify, report."""

@@ -1,0 +1,196 @@
+"""The operator: one level-based loop, run by whoever holds the Lease.
+
+Each pass looks at the caches, plans, acts, and reports. Nothing is remembered between passes that the next process
+would miss: evidence is taken anew by handshakes, everything else is in the cluster.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from monitoring_tls.errors import KubeError, LeadershipLostError, PkiError
+from monitoring_tls.kube.client import KubeClient
+from monitoring_tls.kube.events import EventRecorder
+from monitoring_tls.kube.lease import LeaderElector
+from monitoring_tls.kube.queue import Trigger
+from monitoring_tls.model.desired import Desired
+from monitoring_tls.observe.observer import ClusterSettings, Observer
+from monitoring_tls.operator.contest import WINDOW, Ledger
+from monitoring_tls.operator.executor import MANAGER, Environment, Executor
+from monitoring_tls.operator.keyring import Keyring
+from monitoring_tls.operator.metrics import Metrics
+from monitoring_tls.operator.own_port import OwnPort
+from monitoring_tls.operator.prober import Prober
+from monitoring_tls.operator.reporter import Reporter
+from monitoring_tls.operator.wishes import Asked, Place
+from monitoring_tls.pki.keys import Entropy
+from monitoring_tls.planning.plan import Plan, Problem, plan
+from monitoring_tls.report.status import build_status
+
+# The plan names the moment when time alone changes it; clocks and timers are not exact.
+_LATER = 0.2
+
+# How long a process that ends waits for its last events to be written.
+_FLUSH_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an operator is put together from."""
+
+    client: KubeClient
+    elector: LeaderElector
+    events: EventRecorder
+    metrics: Metrics
+    own_port: OwnPort
+    entropy: Entropy
+    clock: Callable[[], datetime]
+    place: Place
+
+
+class Operator:
+    """Runs until cancelled."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._trigger = Trigger()
+        self._asked = Asked(parts.place)
+        self._settings = ClusterSettings(parts.client, self._settings_changed)
+
+    async def run(self) -> None:
+        """Follow the settings always; lead whenever the Lease is ours."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._settings.run())
+            group.create_task(self._parts.own_port.run())
+            await self._settings.wait_synced()
+            self._settings_changed("start")
+            self._parts.metrics.ready = True
+            while True:
+                with contextlib.suppress(LeadershipLostError):
+                    await self._parts.elector.run(self._lead)
+                self._parts.metrics.lead(leader=False)
+                log.warning("leadership lost, waiting for it again")
+
+    def _settings_changed(self, reason: str) -> None:
+        self._trigger.mark(reason)
+        if self._settings.spec is not None:
+            desired, _ = self._read()
+            self._parts.own_port.follow(desired.profile.effective)
+
+    def _read(self) -> tuple[Desired, tuple[Problem, ...]]:
+        obj = self._settings.object or {}
+        return self._asked.read(obj.get("spec") or {}, self._settings.profile, obj.get("status"))
+
+    async def _lead(self) -> None:
+        log.info("leading")
+        self._parts.metrics.lead(leader=True)
+        while True:
+            while self._settings.spec is None:
+                log.info("waiting for MonitoringTLS/cluster: without it nothing is managed")
+                await self._trigger.next()
+                self._trigger.succeeded()
+            await self._manage(self._read()[0])
+
+    async def _manage(self, desired: Desired) -> None:
+        """Watch what the catalogue names and work on it, until another catalogue is asked for."""
+        guarded = self._parts.client.guarded(self._parts.elector.ensure_leader)
+        keyring = Keyring(self._parts.client, self._parts.entropy)
+        environment = Environment(guarded, self._parts.events, self._parts.entropy, keyring, self._parts.clock)
+        observer = Observer(self._parts.client, desired.catalogue, MANAGER, self._trigger.mark)
+        self._settings.kicked = observer.kick
+        session = _Session(
+            observer=observer,
+            prober=Prober(keyring, self._parts.clock, self._trigger.mark),
+            reporter=Reporter(guarded, self._parts.clock),
+            environment=environment,
+            ledger=Ledger(),
+        )
+        watching = asyncio.create_task(observer.run())
+        writing = asyncio.create_task(self._parts.events.run())
+        try:
+            await observer.wait_synced()
+            log.info("caches are filled", namespaces=list(desired.catalogue.namespaces))
+            self._trigger.mark("caches are filled")
+            await self._passes(session, desired.catalogue.name)
+        finally:
+            session.prober.stop()
+            watching.cancel()
+            await self._parts.events.flush(_FLUSH_SECONDS)
+            writing.cancel()
+            await asyncio.wait({watching, writing})
+
+    async def _passes(self, session: "_Session", catalogue: str) -> None:
+        while True:
+            reasons = await self._trigger.next()
+            if self._settings.spec is None:
+                self._trigger.succeeded()
+                return
+            desired, problems = self._read()
+            if desired.catalogue.name != catalogue:
+                self._trigger.succeeded()
+                return
+            try:
+                done = await self._pass(session, desired, problems, reasons)
+            except LeadershipLostError:
+                raise
+            except (KubeError, PkiError) as error:
+                log.warning("pass failed, it will be repeated", error=str(error), kind=type(error).__name__)
+                self._parts.metrics.passed("error")
+                self._trigger.failed()
+            else:
+                self._parts.metrics.passed("ok" if done else "replan")
+                self._trigger.succeeded()
+
+    async def _pass(
+        self, session: "_Session", desired: Desired, problems: tuple[Problem, ...], reasons: frozenset[str]
+    ) -> bool:
+        now = self._parts.clock()
+        executor = Executor(session.environment, desired.catalogue, session.deleted_pods)
+        snapshot = session.observer.snapshot(session.prober.evidence, frozenset(session.deleted_pods))
+        made = plan(snapshot, desired, now)
+        actions, contested = session.ledger.admit(made.actions, snapshot, now)
+        session.prober.update(made.probes, desired.catalogue)
+        log.debug("pass", reasons=sorted(reasons)[:5], actions=[type(action).__name__ for action in actions])
+        done = await executor.run(actions, snapshot)
+        if not done:
+            self._trigger.mark("the cluster changed meanwhile")
+        if contested:
+            self._trigger.mark_after(WINDOW.total_seconds(), "contested objects may be tried again")
+        extra = (*problems, *contested, *_stale(session.observer.errors))
+        self._parts.metrics.show(made, len(made.problems) + len(extra))
+        obj = self._settings.object or {}
+        generation = (obj.get("metadata") or {}).get("generation", 0)
+        status = build_status(made, snapshot, desired, extra, generation, now)
+        later = await session.reporter.report(status, obj.get("status"))
+        self._come_back(made, later, now)
+        return done
+
+    def _come_back(self, made: Plan, later: timedelta | None, now: datetime) -> None:
+        if later is not None:
+            self._trigger.mark_after(later.total_seconds() + _LATER, "status")
+        if made.next_check is not None:
+            self._trigger.mark_after((made.next_check - now).total_seconds() + _LATER, "time")
+
+
+class _Session:
+    """What lives as long as this process leads with one catalogue."""
+
+    def __init__(
+        self, *, observer: Observer, prober: Prober, reporter: Reporter, environment: Environment, ledger: Ledger
+    ) -> None:
+        self.observer = observer
+        self.prober = prober
+        self.reporter = reporter
+        self.environment = environment
+        self.ledger = ledger
+        self.deleted_pods: set[str] = set()
+
+
+def _stale(errors: tuple[str, ...]) -> tuple[Problem, ...]:
+    return tuple(Problem("CacheStale", f"what is known may be out of date: {error}") for error in errors)

@@ -1,0 +1,1 @@
+"""The pure core: ``plan(snapshot, desired, now)`` says what to do next, and touches nothing."""
