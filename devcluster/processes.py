@@ -1,13 +1,12 @@
 """Processes known beyond doubt: by process id and start time, so that a recycled id is never signalled."""
 
 import os
+import select
 import signal
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_POLL: Final = 0.02
 _ENDED_STATES: Final = frozenset("ZXx")
 _START_TIME_FIELD: Final = 19  # of the fields after "(comm)"; field 22 in proc_pid_stat(5)
 
@@ -83,13 +82,19 @@ class ProcessRef:
         return self.wait(10.0)
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most `seconds` for the process to end; tells whether it has."""
-        deadline = time.monotonic() + seconds
-        while self.alive():
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_POLL)
-        return True
+        """Wait at most `seconds` for the process to end, with all its threads; tells whether it has."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            if not self.alive() and ProcessRef.of(self.pid) is not None:
+                return True  # the id is another process's by now
+            ended = select.poll()
+            ended.register(descriptor, select.POLLIN)
+            return bool(ended.poll(seconds * 1000))
+        finally:
+            os.close(descriptor)
 
     def children(self) -> tuple["ProcessRef", ...]:
         """The processes that this one started and that still run."""
