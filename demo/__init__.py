@@ -1,0 +1,1 @@
+"""The main job of the operator, shown on a real cluster: `make demo`."""
