@@ -120,7 +120,7 @@ def test_a_killed_node_is_repaired_with_all_its_objects(cluster: Cluster, admin:
     before = _pid1(cluster)
     before.send(signal.SIGKILL)
     assert before.wait(10)
-    assert cluster.status().process is None
+    _eventually("the end of the whole node", lambda: cluster.status().process is None)
     cluster.up()
     assert cluster.status().usable
     assert _pid1(cluster) != before
