@@ -1,49 +1,15 @@
 import asyncio
 import random
-import selectors
-from collections.abc import Coroutine
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitoring_tls.kube.backoff import Backoff
 from monitoring_tls.kube.queue import RETRY, Pace, Schedule, Trigger
+from tests.unit.kube.virtual_time import run
 
 PACE = Pace(debounce=0.1, interval=1.0, failing_interval=5.0, retry=(10.0, 40.0))
 NEVER = float("inf")
-
-
-class _VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only when there is nothing else to do."""
-
-    def __init__(self) -> None:
-        super().__init__(_JumpingSelector(self))
-        self.now = 1000.0
-
-    def time(self) -> float:
-        return self.now
-
-
-class _JumpingSelector(selectors.DefaultSelector):
-    def __init__(self, loop: _VirtualTimeLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "the test would wait for ever"
-            self._loop.now += timeout
-        return ready
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    loop = _VirtualTimeLoop()
-    try:
-        loop.run_until_complete(asyncio.wait_for(main, 10_000))
-    finally:
-        loop.close()
 
 
 def _schedule() -> Schedule:
