@@ -1,0 +1,1 @@
+"""Component catalogues: what a monitoring stack is made of, as data."""
