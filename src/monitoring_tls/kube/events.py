@@ -116,9 +116,6 @@ class _Occurrences:
     first: datetime
     last: datetime
 
-    def __add__(self, other: "_Occurrences") -> "_Occurrences":
-        return _Occurrences(self.count + other.count, min(self.first, other.first), max(self.last, other.last))
-
 
 @dataclass(frozen=True, slots=True)
 class _Written:
@@ -190,7 +187,8 @@ class EventRecorder:
     def record(self, happening: Happening) -> None:
         """Note that something happened, now. Never blocks, never fails."""
         now = datetime.now(UTC)
-        self._add(happening, _Occurrences(1, now, now))
+        known = self._pending.get(happening, _Occurrences(0, now, now))
+        self._pending[happening] = _Occurrences(known.count + 1, known.first, now)
         self._added.set()
 
     async def run(self) -> None:
@@ -223,33 +221,31 @@ class EventRecorder:
     async def _write_all(self) -> bool:
         """Try each pending happening once, oldest first; whether none is left."""
         async with self._writing:
-            self.error = None
+            trouble: MonitoringTLSError | None = None
             for happening in list(self._pending):
                 try:
                     await self._write(happening)
                 except (ApiUnreachableError, TooManyRequestsError, ConfigError) as error:
-                    self.error = error
+                    trouble = error
                     break
                 except KubeError as error:
                     # About this one only: the others need not wait for it.
-                    self.error = error
+                    trouble = error
+            self.error = trouble
             return not self._pending
 
     async def _write(self, happening: Happening) -> None:
-        # Taken out meanwhile, so that what is recorded during the request is counted on its own.
-        occurrences = self._pending.pop(happening)
-        try:
-            while occurrences.count:
-                occurrences = await self._attempt(happening, occurrences)
-        except BaseException:
-            later = self._pending
-            self._pending = {happening: occurrences}
-            for other, others in later.items():
-                self._add(other, others)
-            raise
+        while (occurrences := self._pending.get(happening)) is not None:
+            done = await self._attempt(happening, occurrences)
+            # Others may have been recorded during the request.
+            left = self._pending[happening]
+            if left.count == done:
+                del self._pending[happening]
+            else:
+                self._pending[happening] = replace(left, count=left.count - done)
 
-    async def _attempt(self, happening: Happening, occurrences: _Occurrences) -> _Occurrences:
-        """One request; what remains to be written after it."""
+    async def _attempt(self, happening: Happening, occurrences: _Occurrences) -> int:
+        """One request; how many of the occurrences are known to be written by it, or by an earlier one."""
         written = self._written.get(happening)
         sent = _Sent((written.count if written else 0) + occurrences.count, _time(occurrences.last), occurrences.count)
         unanswered = self._unanswered.setdefault(happening, set())
@@ -260,18 +256,18 @@ class EventRecorder:
             else:
                 answer = await self._raise_count(happening, written, sent)
         except (AlreadyExistsError, ConflictError):
-            return await self._read(happening, occurrences)
+            return await self._read(happening)
         except NotFoundError:
             if written is None:
                 raise
             # The API server keeps events for an hour (--event-ttl): a new one begins.
             del self._written[happening]
-            return occurrences
+            return 0
         except ApiError:
             unanswered.discard(sent)
             raise
         self._learn(happening, answer)
-        return replace(occurrences, count=0)
+        return occurrences.count
 
     async def _create(self, happening: Happening, occurrences: _Occurrences) -> Object:
         about = self.about
@@ -306,22 +302,18 @@ class EventRecorder:
         name = event_name(self.about, happening)
         return await self._client.merge_patch(EVENTS, self.about.namespace, name, patch)
 
-    async def _read(self, happening: Happening, occurrences: _Occurrences) -> _Occurrences:
+    async def _read(self, happening: Happening) -> int:
         """The Event is not as we thought: another process wrote it, or we did and the answer was lost."""
         event = await self._client.get(EVENTS, self.about.namespace, event_name(self.about, happening))
         ours = event.get("reportingInstance") == self._instance
         state = event.get("count"), event.get("lastTimestamp")
         arrived = [sent for sent in self._unanswered[happening] if ours and (sent.total, sent.last) == state]
         self._learn(happening, event)
-        return replace(occurrences, count=occurrences.count - (arrived[0].occurrences if arrived else 0))
+        return arrived[0].occurrences if arrived else 0
 
     def _learn(self, happening: Happening, event: Object) -> None:
         self._written[happening] = _Written(event["metadata"]["resourceVersion"], event.get("count") or 1)
         self._unanswered.pop(happening, None)
-
-    def _add(self, happening: Happening, occurrences: _Occurrences) -> None:
-        known = self._pending.get(happening)
-        self._pending[happening] = occurrences if known is None else known + occurrences
 
 
 def _time(moment: datetime) -> str:
