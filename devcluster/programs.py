@@ -13,7 +13,7 @@ GOMOD_ROOT: Final = Path(__file__).parent / "gomod"
 KUBERNETES_VERSION: Final = "v1.36.3"
 CONTAINERD_VERSION: Final = "v2.4.2"
 PROMETHEUS_VERSION: Final = "3.16.0"
-PROMETHEUS_OPERATOR_VERSION: Final = "0.93.0"
+PROMETHEUS_OPERATOR_VERSION: Final = "0.93.1"
 HELM_VERSION: Final = "v4.2.4"
 
 _STRIP: Final = "-s -w"
