@@ -44,11 +44,22 @@ def edit_args(args: Sequence[str] | None, flags: Mapping[str, str | None]) -> tu
         value = flags[found.name]
         if value is not None and found.name not in written:
             written.add(found.name)
-            same = found.value == value
+            # A flag alone is a boolean that is on: ``--flag`` and ``--flag=true`` are the same to pflag and kingpin.
+            same = value == ("true" if found.value is None else found.value)
             after += before[index : index + found.length] if same else (f"{found.name}={value}",)
         index += found.length
     after += [f"{name}={value}" for name, value in flags.items() if value is not None and name not in written]
     return (*after, *before[end:])
+
+
+def with_found(flags: Mapping[str, str | None], found: object) -> Mapping[str, str | None]:
+    """``flags``, and for every other flag noted in ``found`` its value of then.
+
+    A flag that one profile needs and the next does not goes back to what it was, without moving anything.
+    """
+    if not isinstance(found, Mapping):
+        return flags
+    return {name: _value(items) for name, items in _parsed(found).items()} | dict(flags)
 
 
 def found_flags(args: Sequence[str] | None, names: Iterable[str]) -> Mapping[str, object]:
@@ -142,6 +153,13 @@ def _parsed(found: Mapping[str, object]) -> dict[str, list[tuple[int, list[str]]
         if len(parsed) == len(items):
             result[name] = parsed
     return result
+
+
+def _value(items: Sequence[tuple[int, list[str]]]) -> str | None:
+    if not items:
+        return None
+    tokens = items[-1][1]
+    return tokens[1] if len(tokens) > 1 else tokens[0].partition("=")[2] or "true"
 
 
 def _well_formed(item: object) -> bool:

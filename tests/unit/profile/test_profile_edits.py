@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from monitoring_tls.profile.dialects import edit_args, edit_fields, found_fields, found_flags, restore_args
+from monitoring_tls.profile.dialects import edit_args, edit_fields, found_fields, found_flags, restore_args, with_found
 
 MIN, SUITES = "--tls-min-version", "--tls-cipher-suites"
 
@@ -24,6 +24,7 @@ MIN, SUITES = "--tls-min-version", "--tls-cipher-suites"
         ((f"{MIN}-extra=1", f"x{MIN}=1"), {MIN: "V13"}, (f"{MIN}-extra=1", f"x{MIN}=1", f"{MIN}=V13")),
         (("--", f"{MIN}=V12"), {MIN: "V13"}, (f"{MIN}=V13", "--", f"{MIN}=V12")),
         ((f"{MIN}=",), {MIN: ""}, (f"{MIN}=",)),
+        (("--on", "--a"), {"--on": "true"}, ("--on", "--a")),
     ],
 )
 def test_only_the_named_flags_change(
@@ -82,3 +83,18 @@ def test_fields() -> None:
         "minVersion": "TLS12",
         "cipherSuites": None,
     }
+
+
+@pytest.mark.parametrize("before", [("--a",), ("--off=true", "--a"), ("--off", "--a"), ("--a", "--off", "false")])
+def test_a_flag_that_the_next_profile_does_not_need_goes_back(before: tuple[str, ...]) -> None:
+    found = found_flags(before, (MIN, "--off"))
+    needed = edit_args(before, with_found({MIN: "V12", "--off": "true"}, found))
+    assert [arg for arg in needed if arg.startswith("--off")]
+    later = edit_args(needed, with_found({MIN: "V12"}, found))
+    plain = edit_args(before, {MIN: "V12"})
+    assert {arg.replace("--off=false", "--off") for arg in later} == {*plain} - {"false"}
+    assert restore_args(later, found) == before
+
+
+def test_without_notes_only_the_wanted_flags_are_set() -> None:
+    assert with_found({MIN: "V12"}, None) == {MIN: "V12"}

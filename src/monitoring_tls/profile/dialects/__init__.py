@@ -13,7 +13,7 @@ from typing import Final
 from monitoring_tls.model.component import Dialect
 from monitoring_tls.model.profile import EffectiveProfile
 from monitoring_tls.profile.dialects import go_flags, kube_rbac_proxy_flags, prometheus_cr_grpc, thanos_client_flags
-from monitoring_tls.profile.edits import edit_args, edit_fields, found_fields, found_flags, restore_args
+from monitoring_tls.profile.edits import edit_args, edit_fields, found_fields, found_flags, restore_args, with_found
 from monitoring_tls.profile.settings import Settings
 
 
@@ -58,5 +58,6 @@ __all__ = [
     "owned",
     "restore_args",
     "settings",
+    "with_found",
     "writes_flags",
 ]
