@@ -27,19 +27,15 @@ from monitoring_tls.model.action import (
     WriteDerived,
     WriteDomain,
 )
-from monitoring_tls.model.annotations import LEAF_SINCE, TRUST_SINCE
-from monitoring_tls.model.certificate import CertificateFacts, DerivedSpec, SecretView, TrustDomain
+from monitoring_tls.model.certificate import CertificateFacts, TrustDomain
 from monitoring_tls.model.component import Catalogue
 from monitoring_tls.model.snapshot import Snapshot
 from monitoring_tls.observe.observer import WORKLOAD_KINDS
 from monitoring_tls.observe.templates import POD_ANNOTATIONS
 from monitoring_tls.operator.keyring import Keyring
-from monitoring_tls.pki.domain import Material, apply, derived_data, render
+from monitoring_tls.pki.domain import Material, apply
 from monitoring_tls.pki.keys import Entropy
-from monitoring_tls.pki.secret_view import secret_view
-from monitoring_tls.pki.state import format_time
-from monitoring_tls.planning.certificates import derived_targets, matches
-from monitoring_tls.planning.consumers import bundle_of, since
+from monitoring_tls.planning.writes import SecretWrite, derived_writes, domain_writes
 
 MANAGER = "monitoring-tls-operator"
 """The field manager of everything that is written."""
@@ -110,7 +106,9 @@ class Executor:
                 opened = await self._env.keyring.open(domain, self._env.clock())
                 if opened.material is None:
                     raise PkiError("its CA can't be used", f"Secret/{domain.name} -n {domain.namespace}")
-                await self._write_derived(domain, opened.material, action.targets, snapshot)
+                now = self._env.clock()
+                for write in derived_writes(domain, opened.material, action.targets, snapshot, now):
+                    await self._write_secret(write)
             case WriteConfigMap():
                 await self._write_configmap(action)
             case PatchWorkload():
@@ -137,64 +135,30 @@ class Executor:
             opened = await self._env.keyring.open(domain, now, action.resource_version)
             before, trusted = opened.material, opened.trusted
         after = apply(before, domain, action, now, self._env.entropy, trusted)
-        data, annotations = render(after, domain)
-        await self._write_secret(domain.namespace, domain.name, data, annotations, action.resource_version)
-        log.info("certificates changed", domain=action.domain, step=action.step.value, why=action.why)
-        self._env.keyring.remember_probe_identity(domain, after, now)
-        written = _view(domain.namespace, domain.name, data, annotations)
-        targets = tuple(
-            (spec.namespace, name)
-            for spec, name in derived_targets(snapshot, domain)
-            if not matches(written, snapshot.secrets.get((spec.namespace, name)), spec)
-        )
-        await self._write_derived(domain, after, targets, snapshot)
+        for number, write in enumerate(domain_writes(action, domain, after, snapshot, now)):
+            await self._write_secret(write)
+            if number == 0:
+                log.info("certificates changed", domain=action.domain, step=action.step.value, why=action.why)
+                self._env.keyring.remember_probe_identity(domain, after, now)
 
-    async def _write_derived(
-        self, domain: TrustDomain, material: Material, targets: tuple[tuple[str, str], ...], snapshot: Snapshot
-    ) -> None:
-        for spec, name in derived_targets(snapshot, domain):
-            if (spec.namespace, name) not in targets:
-                continue
-            data, annotations = derived_data(material, spec, domain)
-            existing = snapshot.secrets.get((spec.namespace, name))
-            if existing is not None:
-                annotations |= self._since(existing, spec, _view(spec.namespace, name, data, annotations))
-            version = existing.resource_version if existing else None
-            await self._write_secret(spec.namespace, name, data, annotations, version)
-
-    def _since(self, before: SecretView, spec: DerivedSpec, after: SecretView) -> dict[str, str]:
-        """Since when *this* Secret has said what it says: it may be written later than the domain's."""
-        now = format_time(self._env.clock())
-        issuer = [view.fingerprint for view in (*bundle_of(before)[:1], *bundle_of(after)[:1])]
-        same_ca = len(set(issuer)) == 1 and bool(bundle_of(before))
-        key = spec.certificate_key
-        leaves = [chain[0].fingerprint for view in (before, after) if (chain := view.certificates.get(key))]
-        same_leaf = len(leaves) == len((before, after)) and len(set(leaves)) == 1
-        return {
-            TRUST_SINCE: format_time(since(before, TRUST_SINCE)) if same_ca else now,
-            LEAF_SINCE: format_time(since(before, LEAF_SINCE)) if same_leaf else now,
-        }
-
-    async def _write_secret(
-        self,
-        namespace: str,
-        name: str,
-        data: Mapping[str, bytes],
-        annotations: Mapping[str, str],
-        resource_version: str | None,
-    ) -> None:
+    async def _write_secret(self, write: SecretWrite) -> None:
         secret: Object = {
-            "metadata": {"namespace": namespace, "name": name, "labels": _LABELS, "annotations": dict(annotations)},
+            "metadata": {
+                "namespace": write.namespace,
+                "name": write.name,
+                "labels": _LABELS,
+                "annotations": dict(write.annotations),
+            },
             "type": "Opaque",
-            "data": {key: base64.b64encode(value).decode("ascii") for key, value in data.items()},
+            "data": {key: base64.b64encode(value).decode("ascii") for key, value in write.data.items()},
         }
-        if resource_version is None:
+        if write.resource_version is None:
             await self._env.client.create(SECRETS, secret)
-            self._env.events.record(secret_created(namespace, name))
+            self._env.events.record(secret_created(write.namespace, write.name))
             return
-        secret["metadata"]["resourceVersion"] = resource_version
+        secret["metadata"]["resourceVersion"] = write.resource_version
         await self._env.client.apply(SECRETS, secret, force=True)
-        self._env.events.record(secret_updated(namespace, name))
+        self._env.events.record(secret_updated(write.namespace, write.name))
 
     async def _write_configmap(self, action: WriteConfigMap) -> None:
         config: Object = {
@@ -214,10 +178,3 @@ class Executor:
         resource = WORKLOAD_KINDS[action.ref.kind]
         await self._env.client.json_patch(resource, action.ref.namespace, action.ref.name, operations)
         log.info("workload changed", workload=str(action.ref), why=action.why, restart=action.restart_hash)
-
-
-def _view(namespace: str, name: str, data: Mapping[str, bytes], annotations: Mapping[str, str]) -> SecretView:
-    """What the caches will hold of a Secret that is about to be written."""
-    encoded = {key: base64.b64encode(value).decode("ascii") for key, value in data.items()}
-    metadata = {"namespace": namespace, "name": name, "annotations": dict(annotations)}
-    return secret_view({"metadata": metadata, "data": encoded}, MANAGER)
