@@ -106,8 +106,7 @@ class Executor:
                 opened = await self._env.keyring.open(domain, self._env.clock())
                 if opened.material is None:
                     raise PkiError("its CA can't be used", f"Secret/{domain.name} -n {domain.namespace}")
-                now = self._env.clock()
-                for write in derived_writes(domain, opened.material, action.targets, snapshot, now):
+                for write in derived_writes(domain, opened.material, action.targets, snapshot, self._env.clock):
                     await self._write_secret(write)
             case WriteConfigMap():
                 await self._write_configmap(action)
@@ -135,7 +134,7 @@ class Executor:
             opened = await self._env.keyring.open(domain, now, action.resource_version)
             before, trusted = opened.material, opened.trusted
         after = apply(before, domain, action, now, self._env.entropy, trusted)
-        for number, write in enumerate(domain_writes(action, domain, after, snapshot, now)):
+        for number, write in enumerate(domain_writes(action, domain, after, snapshot, self._env.clock)):
             await self._write_secret(write)
             if number == 0:
                 log.info("certificates changed", domain=action.domain, step=action.step.value, why=action.why)

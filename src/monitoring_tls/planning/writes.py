@@ -5,7 +5,7 @@ next process, goes on from it.
 """
 
 import base64
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -37,7 +37,7 @@ class SecretWrite:
 
 
 def domain_writes(
-    action: WriteDomain, domain: TrustDomain, after: Material, snapshot: Snapshot, now: datetime
+    action: WriteDomain, domain: TrustDomain, after: Material, snapshot: Snapshot, clock: Callable[[], datetime]
 ) -> Iterator[SecretWrite]:
     """The domain's Secret, then each derived one that differs from it.
 
@@ -46,7 +46,7 @@ def domain_writes(
         domain: as in the catalogue.
         after: what the action makes of the domain's Secret.
         snapshot: what was planned from.
-        now: the moment of the writes.
+        clock: asked once a write, as one may have to wait for the API server.
     """
     data, annotations = render(after, domain)
     yield SecretWrite(domain.namespace, domain.name, data, annotations, action.resource_version)
@@ -56,7 +56,7 @@ def domain_writes(
         for spec, name in derived_targets(snapshot, domain)
         if not matches(written, snapshot.secrets.get((spec.namespace, name)), spec)
     }
-    yield from derived_writes(domain, after, targets, snapshot, now)
+    yield from derived_writes(domain, after, targets, snapshot, clock)
 
 
 def derived_writes(
@@ -64,7 +64,7 @@ def derived_writes(
     material: Material,
     targets: Collection[tuple[str, str]],
     snapshot: Snapshot,
-    now: datetime,
+    clock: Callable[[], datetime],
 ) -> Iterator[SecretWrite]:
     """The derived Secrets ``targets`` as the domain's Secret has them.
 
@@ -77,7 +77,7 @@ def derived_writes(
         data, annotations = derived_data(material, spec, domain)
         existing = snapshot.secrets.get((spec.namespace, name))
         if existing is not None:
-            annotations |= _since(existing, spec, _view(spec.namespace, name, data, annotations), now)
+            annotations |= _since(existing, spec, _view(spec.namespace, name, data, annotations), clock())
         version = existing.resource_version if existing else None
         yield SecretWrite(spec.namespace, name, data, annotations, version)
 
