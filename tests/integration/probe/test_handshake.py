@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitoring_tls.model.profile import TLSVersion
-from monitoring_tls.probe.context import ClientIdentity
+from monitoring_tls.probe.context import ClientIdentity, looking_context
 from monitoring_tls.probe.handshake import Reach, handshake
 from tests.probe_support import (
     HOST,
@@ -149,3 +149,9 @@ async def test_an_identity_that_does_not_fit_together_is_an_error(authority: Aut
 
 def test_an_identity_does_not_show_its_key(server_leaf: Leaf) -> None:
     assert "PRIVATE" not in f"{server_leaf.identity!r}{server_leaf.identity}"
+
+
+def test_an_identity_leaves_no_descriptor_open(server_leaf: Leaf) -> None:
+    looking_context(identity=server_leaf.identity, min_version=None, max_version=None, ciphers=None, alpn=())
+    open_files = [str(descriptor.resolve()) for descriptor in Path("/proc/self/fd").iterdir()]
+    assert not [name for name in open_files if "client-identity" in name]
