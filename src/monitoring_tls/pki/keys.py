@@ -134,7 +134,7 @@ def parse_private_key(pem: bytes) -> PrivateKey:
         | ed448.Ed448PrivateKey
         | dsa.DSAPrivateKey,
     ):
-        raise GarbledKeyError("the private key is of a type that does not sign certificates")
+        raise GarbledKeyError("the private key is of a type that signs no certificates here")
     return PrivateKey(key)
 
 

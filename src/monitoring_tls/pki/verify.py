@@ -94,7 +94,8 @@ def verifies(
 def _ca_policy(usage: LeafUsage) -> ExtensionPolicy:
     return (
         ExtensionPolicy.permit_all()
-        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _is_ca)
+        # That it says CA is looked at by the library itself, whatever the policy.
+        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
         .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _signs_certificates)
         .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _permits(usage))
     )
@@ -104,11 +105,6 @@ def _leaf_policy(usage: LeafUsage, *, named: bool) -> ExtensionPolicy:
     policy = ExtensionPolicy.permit_all().may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _permits(usage))
     # Without a name to compare, a leaf may do without alternative names, as CMO's client certificate does.
     return policy.require_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None) if named else policy
-
-
-def _is_ca(_policy: Policy, _certificate: x509.Certificate, basic: x509.BasicConstraints) -> None:
-    if not basic.ca:
-        raise ValueError("not a CA")
 
 
 def _signs_certificates(_policy: Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
