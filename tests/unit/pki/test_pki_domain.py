@@ -117,6 +117,7 @@ def test_cross_signed_rotation(stable: Material, entropy: PooledEntropy) -> None
     assert all(len(leaf.chain) == 1 for leaf in finished.leaves.values())
     assert (finished.previous, finished.cross, finished.rotation) == (None, None, None)
     assert finished.last_reason == "reason"
+    assert finished.retired_at == LATER + timedelta(hours=1)
     assert finished.trust_since == finished.leaf_since == LATER
     data, annotations = render(finished, DOMAIN)
     assert set(data) == STABLE_KEYS
