@@ -22,6 +22,7 @@ from monitoring_tls.observe.observer import ClusterSettings, Observer
 from monitoring_tls.operator.contest import WINDOW, Ledger
 from monitoring_tls.operator.executor import MANAGER, Environment, Executor
 from monitoring_tls.operator.keyring import Keyring
+from monitoring_tls.operator.memory import give_back
 from monitoring_tls.operator.metrics import Metrics
 from monitoring_tls.operator.own_port import OwnPort
 from monitoring_tls.operator.prober import Prober
@@ -33,6 +34,10 @@ from monitoring_tls.report.status import build_status
 
 # The plan names the moment when time alone changes it; clocks and timers are not exact.
 _LATER = 0.2
+
+# After this long without a pass, memory that the last ones needed is given back.
+_QUIET_SECONDS = 30.0
+_QUIET = "nothing happened for a while"
 
 # How long a process that ends waits for its last events to be written.
 _FLUSH_SECONDS = 5.0
@@ -128,6 +133,11 @@ class Operator:
     async def _passes(self, session: "_Session", catalogue: str) -> None:
         while True:
             reasons = await self._trigger.next()
+            if reasons == {_QUIET}:
+                give_back()
+                self._trigger.succeeded()
+                continue
+            self._trigger.mark_after(_QUIET_SECONDS, _QUIET)
             if self._settings.spec is None:
                 self._trigger.succeeded()
                 return

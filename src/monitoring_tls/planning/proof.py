@@ -90,9 +90,10 @@ def _prove_pod(snapshot: Snapshot, consumer: Consumer, pod: PodView, rules: Rest
     bundle = bundle_of(secret)
     chain = secret.certificates.get(consumer.spec.certificate_key, ()) if secret else ()
     begun = started(pod, consumer.use.container)
-    if secret is None or not bundle or not chain or begun is None:
-        return PodProof(pod, consumer, Fact.PENDING, Fact.PENDING, Kind.START_TIME, "waits for its Secret or to start")
     endpoint = next(iter(consumer.component.endpoints_of(consumer.use)), None)
+    if secret is None or not bundle or not chain or begun is None:
+        kind = Kind.START_TIME if endpoint is None else Kind.HANDSHAKE
+        return PodProof(pod, consumer, Fact.PENDING, Fact.PENDING, kind, "waits for its Secret or to start")
     if endpoint is None:
         return _prove_by_start(consumer, secret, pod, begun, rules, now)
     evidence = snapshot.evidence.get((pod.uid, endpoint.name))

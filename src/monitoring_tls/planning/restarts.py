@@ -185,7 +185,7 @@ def _unproved(
         return tuple(texts)
     for pod in pods:
         for endpoint in component.endpoints:
-            if pod.uid not in new or not endpoint.follows_profile:
+            if pod.uid not in new or not endpoint.follows_profile or endpoint.container not in pod.started:
                 continue
             evidence = snapshot.evidence.get((pod.uid, endpoint.name))
             verdict = follows_profile(evidence, desired.profile.effective) if evidence else NOT_PROBED

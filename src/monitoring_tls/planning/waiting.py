@@ -28,6 +28,10 @@ def remake_at(snapshot: Snapshot, desired: Desired, pod: PodView) -> datetime | 
     """When a waiting pod is to be made anew; None where that would not help or not be ours to do."""
     if not pod.never_started or pod.terminating or not pod.owned or pod.uid in snapshot.deleted_pods:
         return None
+    owner = snapshot.workloads.get(pod.workload) if pod.workload else None
+    if owner is not None and owner.ref.kind == "Deployment" and pod.restart_hash != owner.restart_hash:
+        # Its template has changed since; the Deployment puts another pod in its place by itself.
+        return None
     ours = _created_by_us(snapshot, desired)
     waited_for = [ours[key] for key in ((m.kind, pod.namespace, m.name) for m in pod.mounts) if key in ours]
     newest = max(waited_for, default=None)

@@ -30,9 +30,12 @@ def show(obj: Mapping[str, Any], console: Console | None = None) -> None:
     stage = f"{rotation.get('stage', 'unknown')}" + (f": {rotation['step']}" if rotation.get("step") else "")
     console.print(Text.assemble(("rotation ", "dim"), stage))
     console.print()
-    console.print(_conditions(status))
-    console.print(_components(status))
-    console.print(_certificates(status))
+    for table in (_conditions(status), _components(status), _certificates(status)):
+        console.print(table)
+        console.print()
+    for row in status.get("components") or ():
+        if row.get("message"):
+            console.print(Text.assemble((f"{row['name']}: ", "dim"), row["message"]))
     for text in profile.get("warnings") or ():
         console.print(Text.assemble(("note     ", "dim"), text))
     stale = status.get("processesTrustingOldCA") or ()
@@ -42,8 +45,9 @@ def show(obj: Mapping[str, Any], console: Console | None = None) -> None:
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for column in columns[:-1]:
+        table.add_column(column, no_wrap=True)
+    table.add_column(columns[-1])
     return table
 
 
@@ -57,24 +61,19 @@ def _conditions(status: Mapping[str, Any]) -> Table:
 
 
 def _components(status: Mapping[str, Any]) -> Table:
-    table = _table("COMPONENT", "PODS", "SERVING", "TRUSTING", "PROFILE", "EVIDENCE", "ROLLOUT", "MESSAGE")
+    table = _table("COMPONENT", "PODS", "SERVING", "TRUSTING", "PROFILE", "EVIDENCE", "ROLLOUT")
     for row in status.get("components") or ():
-        cells = [
-            row.get(key, "") for key in ("serving", "trusting", "followsProfile", "evidence", "rollout", "message")
-        ]
+        cells = [row.get(key, "") for key in ("serving", "trusting", "followsProfile", "evidence", "rollout")]
         table.add_row(row["name"], str(row.get("pods", "")), *cells)
     return table
 
 
 def _certificates(status: Mapping[str, Any]) -> Table:
-    table = _table("CERTIFICATE", "SECRET", "PART", "ENDS IN", "RENEWAL IN", "STATE")
+    table = _table("CERTIFICATE", "PART", "ENDS IN", "RENEWAL IN", "STATE")
     now = datetime.now(UTC)
     for row in status.get("certificates") or ():
-        left = _left(row.get("notAfter"), now)
-        table.add_row(
-            row["name"], row.get("secret", ""), row.get("stage", ""), left, _left(row.get("nextRenewal"), now),
-            row.get("state", ""),
-        )  # fmt: skip
+        ends, renewal = _left(row.get("notAfter"), now), _left(row.get("nextRenewal"), now)
+        table.add_row(row["name"], row.get("stage", ""), ends, renewal, row.get("state", ""))
     return table
 
 

@@ -90,8 +90,9 @@ def with_times(status: Mapping[str, Any], before: Mapping[str, Any] | None, now:
 
 
 def transitions(status: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The part of a status whose change is news at once: conditions and stage, not counts and sentences."""
-    conditions = tuple((c["type"], c["status"], c["reason"]) for c in status.get("conditions") or ())
+    """The part of a status whose change is news at once: the stage, and what needs attention."""
+    news = {"Degraded", "ProfileValid"}
+    conditions = tuple((c["type"], c["status"]) for c in status.get("conditions") or () if c["type"] in news)
     rotation = status.get("rotation") or {}
     return (*conditions, rotation.get("stage"), rotation.get("id"), rotation.get("lastReason"))
 
@@ -247,7 +248,8 @@ def _component(state: WorkloadState, plan: Plan, snapshot: Snapshot, desired: De
         and follows_profile(evidence, desired.profile.effective).result is Result.PASS
     )
     messages = [state.failed or state.unfinished, *state.unproved]
-    messages += [f"container {name} isn't there" for name in state.delivery.missing]
+    if state.delivery.missing:
+        messages.append(f"in the catalogue but not in the pods: {', '.join(state.delivery.missing)}")
     rollout = state.workload.rollout
     return {
         "name": state.component.name,
@@ -279,9 +281,14 @@ def _old_trust(plan: Plan) -> Iterator[str]:
 
 
 def _unsupported(plan: Plan) -> Iterator[str]:
+    """What can't be followed, each sentence once, with everyone it is about."""
+    about: dict[str, list[str]] = {}
     for state in plan.workloads:
         for text in state.delivery.unsupported:
-            yield f"{state.component.name}: {text}"
+            place, _, sentence = text.partition(": ")
+            about.setdefault(sentence, []).append(f"{state.component.name}/{place}")
+    for sentence, places in about.items():
+        yield f"{sentence} ({', '.join(places)})"
 
 
 def _sentence(parts: Sequence[str]) -> str:
