@@ -8,7 +8,7 @@ from datetime import datetime
 
 from monitoring_tls.compliance.verdict import Result, Verdict, follows_profile
 from monitoring_tls.model.action import MoveMount, PatchWorkload
-from monitoring_tls.model.annotations import TRUST_SINCE
+from monitoring_tls.model.annotations import LEAF_SINCE, TRUST_SINCE
 from monitoring_tls.model.component import Component
 from monitoring_tls.model.desired import Desired, Mode
 from monitoring_tls.model.snapshot import Outcome, PodView, Snapshot, WorkloadView
@@ -147,7 +147,7 @@ def _assess(
         unfinished,
         failed,
         _unproved(snapshot, desired, component, workload, pods, proofs, now),
-        _not_before(proofs, desired) if stale else None,
+        _not_before(proofs, again, desired) if stale else None,
     )
 
 
@@ -194,13 +194,16 @@ def _unproved(
     return tuple(texts)
 
 
-def _not_before(proofs: list[PodProof], desired: Desired) -> datetime | None:
-    """A process without a TLS port is restarted only when its start time will be evidence."""
-    moments = [
-        since(proof.consumer.secret, TRUST_SINCE) + desired.restart.propagation
-        for proof in proofs
-        if proof.consumer.secret is not None and not proof.consumer.component.endpoints_of(proof.consumer.use)
-    ]
+def _not_before(proofs: list[PodProof], again: list[PodProof], desired: Desired) -> datetime | None:
+    """Before this, a restart might be for nothing: a kubelet may still hand an old copy to the new pod.
+
+    Of a process without a TLS port only its start time will be evidence, and one that got an old copy once may get it
+    again; any other is restarted at once, as a wrong copy would show.
+    """
+    margin = desired.restart.propagation
+    blind = [p for p in proofs if not p.consumer.component.endpoints_of(p.consumer.use)]
+    moments = [since(p.consumer.secret, TRUST_SINCE) + margin for p in (*blind, *again) if p.consumer.secret is not None]
+    moments += [since(p.consumer.secret, LEAF_SINCE) + margin for p in again if p.consumer.secret is not None]
     return max(moments, default=None)
 
 
