@@ -142,6 +142,18 @@ async def test_what_is_no_alert_is_no_refusal(answer: Any, serve: Any) -> None:
     assert seen.detail
 
 
+async def test_a_peer_that_goes_on_without_end_is_cut_off(
+    server_leaf: Leaf, tmp_path: Path, start: Callable[..., Any]
+) -> None:
+    certificate, key = server_leaf.write(tmp_path, "server")
+    port = free_port()
+    command = ["openssl", "s_server", "-accept", f"{HOST}:{port}", "-cert", str(certificate), "-key", str(key)]
+    start([*command, "-tls1_3", "-num_tickets", "5000"], port)
+    seen = await handshake(HOST, port, timeout=60, grace=30)
+    assert (seen.reach, seen.accepted) == (Reach.CONNECTED, None)
+    assert "more than" in seen.detail
+
+
 async def test_an_identity_that_does_not_fit_together_is_an_error(authority: Authority) -> None:
     with pytest.raises(ssl.SSLError):
         await handshake(HOST, 1, identity=ClientIdentity(authority.issue().chain, authority.issue().key))

@@ -169,7 +169,6 @@ def test_two_dialects_may_share_a_container_only_where_their_flags_differ() -> N
         "",
         "a: [",
         "--- {}\n--- {}",
-        "a: &a [x]\nb: *a",
         "[" * 50 + "]" * 50,
         "x" * (LONGEST + 1),
         "\x00",
@@ -179,6 +178,12 @@ def test_two_dialects_may_share_a_container_only_where_their_flags_differ() -> N
 )
 def test_what_is_no_catalogue_is_refused(text: str) -> None:
     with pytest.raises(CatalogueError):
+        parse(text, "mine.yaml", name="mine")
+
+
+def test_aliases_are_refused_since_they_can_expand_without_end() -> None:
+    text = GOOD.replace("[server]", "&names [server]").replace("containers: [kube-rbac-proxy]", "containers: *names")
+    with pytest.raises(CatalogueError, match="an alias"):
         parse(text, "mine.yaml", name="mine")
 
 
