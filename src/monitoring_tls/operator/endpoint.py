@@ -6,7 +6,6 @@ answer ends its connection, none is left that doesn't.
 
 import asyncio
 import contextlib
-import os
 import ssl
 from collections.abc import Callable
 from http import HTTPStatus
@@ -15,6 +14,7 @@ import h11
 
 from monitoring_tls.errors import ConfigError, GarbledCertificateError
 from monitoring_tls.model.profile import EffectiveProfile, TLSVersion
+from monitoring_tls.probe.context import load_chain
 
 _VERSIONS = {
     TLSVersion.TLS10: ssl.TLSVersion.TLSv1,
@@ -63,21 +63,13 @@ class Endpoint:
     def serve_certificate(self, chain_pem: bytes, key_pem: bytes) -> None:
         """Serve this certificate from the next connection on.
 
-        ``ssl`` reads keys from files only: these are files in memory that never had a name.
-
         Raises:
             GarbledCertificateError: OpenSSL can't use it; the one before stays.
         """
-        chain, key = os.memfd_create("chain"), os.memfd_create("key")
         try:
-            os.write(chain, chain_pem)
-            os.write(key, key_pem)
-            self._context.load_cert_chain(f"/proc/self/fd/{chain}", f"/proc/self/fd/{key}")
+            load_chain(self._context, chain_pem, key_pem)
         except ssl.SSLError as error:
             raise GarbledCertificateError(f"OpenSSL can't serve it: {error.reason}") from None
-        finally:
-            os.close(chain)
-            os.close(key)
 
     async def start(self, host: str) -> None:
         """Listen.

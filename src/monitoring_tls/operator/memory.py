@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 def _find_trim() -> Callable[[int], int] | None:
-    """glibc's ``malloc_trim`` (malloc_trim(3)); None where the C library is another."""
+    """Glibc's ``malloc_trim`` (malloc_trim(3)); None where the C library is another."""
     try:
         trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):

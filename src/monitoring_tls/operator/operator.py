@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from monitoring_tls.errors import KubeError, LeadershipLostError, PkiError
+from monitoring_tls.errors import KubeError, LeadershipLostError, MonitoringTLSError, PkiError
 from monitoring_tls.kube.client import KubeClient
 from monitoring_tls.kube.events import EventRecorder
 from monitoring_tls.kube.lease import LeaderElector
@@ -149,7 +149,7 @@ class Operator:
                 done = await self._pass(session, desired, problems, reasons)
             except LeadershipLostError:
                 raise
-            except (KubeError, PkiError) as error:
+            except (KubeError, _RefusedError) as error:
                 log.warning("pass failed, it will be repeated", error=str(error), kind=type(error).__name__)
                 self._parts.metrics.passed("error")
                 self._trigger.failed()
@@ -167,18 +167,25 @@ class Operator:
         actions, contested = session.ledger.admit(made.actions, snapshot, now)
         session.prober.update(made.probes, desired.catalogue)
         log.debug("pass", reasons=sorted(reasons)[:5], actions=[type(action).__name__ for action in actions])
-        done = await executor.run(actions, snapshot)
-        if not done:
+        refused: tuple[Problem, ...] = ()
+        try:
+            done = await executor.run(actions, snapshot)
+        except PkiError as error:
+            refused = (Problem("CannotIssue", str(error)),)
+            done = False
+        if not done and not refused:
             self._trigger.mark("the cluster changed meanwhile")
         if contested:
             self._trigger.mark_after(WINDOW.total_seconds(), "contested objects may be tried again")
-        extra = (*problems, *contested, *_stale(session.observer.errors))
+        extra = (*problems, *refused, *contested, *_stale(session.observer.errors))
         self._parts.metrics.show(made, len(made.problems) + len(extra))
         obj = self._settings.object or {}
         generation = (obj.get("metadata") or {}).get("generation", 0)
         status = build_status(made, snapshot, desired, extra, generation, now)
         later = await session.reporter.report(status, obj.get("status"))
         self._come_back(made, later, now)
+        if refused:
+            raise _RefusedError(refused[0].message)
         return done
 
     def _come_back(self, made: Plan, later: timedelta | None, now: datetime) -> None:
@@ -186,6 +193,10 @@ class Operator:
             self._trigger.mark_after(later.total_seconds() + _LATER, "status")
         if made.next_check is not None:
             self._trigger.mark_after((made.next_check - now).total_seconds() + _LATER, "time")
+
+
+class _RefusedError(MonitoringTLSError):
+    """A certificate could not be made: reported already, and tried again ever more rarely."""
 
 
 class _Session:

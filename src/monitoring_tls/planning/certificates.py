@@ -122,7 +122,7 @@ def domain_action(snapshot: Snapshot, desired: Desired, view: DomainView, now: d
     lost = next((finding for finding in findings if finding.reason in _CA_IS_LOST), None)
     if lost is not None:
         return _step(view, DomainStep.CREATE, f"CA: {lost.message}", reason=desired.rotation_requested)
-    return _advance(view) or _begin(desired, view, findings, now) or _renew(view, secret, now)
+    return _advance(view, secret) or _begin(desired, view, findings, now) or _renew(view, secret, now)
 
 
 def ca_check(view: DomainView, secret: SecretView, now: datetime) -> tuple[Finding, ...]:
@@ -212,10 +212,12 @@ def matches(source: SecretView, derived: SecretView | None, spec: DerivedSpec) -
     )
 
 
-def _advance(view: DomainView) -> WriteDomain | None:
-    if view.rotation is None or view.waits_for:
+def _advance(view: DomainView, secret: SecretView) -> WriteDomain | None:
+    # A bundle that was adopted stays as it is; one that we wrote is trimmed once nobody needs the rest.
+    kept = view.rotation is None and len(bundle_of(secret)) > 1 and TRUST_SINCE in secret.annotations
+    if (view.rotation is None and not kept) or view.waits_for:
         return None
-    if view.rotation.stage is Stage.INTRODUCED:
+    if view.rotation is not None and view.rotation.stage is Stage.INTRODUCED:
         return _step(view, DomainStep.ISSUE, "every pod trusts the new CA")
     return _step(view, DomainStep.RETIRE, "every pod serves the new leaf and trusts the new CA")
 

@@ -86,16 +86,22 @@ def looking_context(
     if alpn:
         context.set_alpn_protocols(list(alpn))
     if identity is not None:
-        _load(context, identity)
+        load_chain(context, identity.chain_pem, identity.key_pem)
     return context
 
 
-def _load(context: ssl.SSLContext, identity: ClientIdentity) -> None:
-    # load_cert_chain takes only a path. A memory file has one, in /proc, and is gone with its descriptor: the key is
-    # never on a disk, and no other user can open it.
-    descriptor = os.memfd_create("client-identity", os.MFD_CLOEXEC)
+def load_chain(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
+    """Let a context show this certificate chain.
+
+    ``load_cert_chain`` takes only a path. A memory file has one, in /proc, and is gone with its descriptor: the key is
+    never on a disk, and no other user can open it.
+
+    Raises:
+        ssl.SSLError: OpenSSL can't use them.
+    """
+    descriptor = os.memfd_create("chain", os.MFD_CLOEXEC)
     with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor has no Path
-        file.write(identity.chain_pem)
-        file.write(identity.key_pem)
+        file.write(chain_pem)
+        file.write(key_pem)
         file.flush()
         context.load_cert_chain(f"/proc/self/fd/{descriptor}")
