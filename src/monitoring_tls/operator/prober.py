@@ -134,12 +134,10 @@ def _server_name(wish: ProbeWish, domain: TrustDomain | None) -> str | None:
 
 
 def _same(wish: ProbeWish, other: ProbeWish) -> bool:
-    """Whether a pursuit may go on: same process, same things to be shown."""
-    container = wish.endpoint.container
-    return (wish.pod.ip, wish.leaf, wish.ca, wish.profile, wish.endpoint) == (
-        other.pod.ip,
-        other.leaf,
-        other.ca,
-        other.profile,
-        other.endpoint,
-    ) and wish.pod.started.get(container) == other.pod.started.get(container)
+    """Whether a pursuit may go on: same process, same things to be shown, and no pod that has just become ready."""
+    return _subject(wish) == _subject(other)
+
+
+def _subject(wish: ProbeWish) -> tuple[object, ...]:
+    begun = wish.pod.started.get(wish.endpoint.container)
+    return (wish.pod.ip, wish.pod.ready, begun, wish.leaf, wish.ca, wish.profile, wish.endpoint)

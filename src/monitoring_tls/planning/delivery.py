@@ -74,8 +74,10 @@ def deliver(component: Component, workload: WorkloadView, profile: EffectiveProf
             continue
         before = lists[target.container].after if target.container in lists else container.args
         saved.setdefault(key, found_flags(before, owned(target.dialect)))
-        wanted[key] = dict(written.flags)
-        after = edit_args(before, written.flags)
+        # A flag that one profile needs and the next does not goes back to what was found.
+        flags = with_found(written.flags, saved[key])
+        wanted[key] = dict(flags)
+        after = edit_args(before, flags)
         if after != (before or ()):
             lists[target.container] = ListEdit(container.pointer, container.args, after)
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True, default=list).encode()).hexdigest()[:16]
