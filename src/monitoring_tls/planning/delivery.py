@@ -21,6 +21,7 @@ from monitoring_tls.profile.dialects import (
     owned,
     restore_args,
     settings,
+    with_found,
 )
 
 
