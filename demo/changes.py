@@ -75,9 +75,9 @@ async def _set_profile(demo: Demo, name: str, wanted: Result) -> None:
 
     async def missing() -> str:
         seen = await _shake(demo, TLS12)
-        other = sum(1 for shake in seen if shake.result is not wanted)
+        other = [str(shake.endpoint) for shake in seen if shake.result is not wanted]
         if other:
-            return f"TLS 1.2 not yet {wanted} by {other} of {len(seen)} endpoints"
+            return f"TLS 1.2 not yet {wanted} by {len(other)} of {len(seen)} endpoints ({', '.join(other[:2])}, …)"
         return await demo.unsettled() or await demo.busy(name)
 
     took = await demo.stage.until(
@@ -98,7 +98,10 @@ async def _set_profile(demo: Demo, name: str, wanted: Result) -> None:
 
 async def _shake(demo: Demo, version: ssl.TLSVersion) -> list[Handshake]:
     pair: ClientPair = await demo.querier_pair()
-    return await asyncio.to_thread(handshakes.shake_all, handshakes.endpoints(demo.journal), version, pair)
+    targets = handshakes.endpoints(demo.journal)
+    if version is TLS12:
+        return await asyncio.to_thread(handshakes.refuses_tls12, targets, pair)
+    return await asyncio.to_thread(handshakes.shake_all, targets, version, pair)
 
 
 async def _rotate(demo: Demo, reason: str, began: float, step: Step) -> tuple[int, str]:

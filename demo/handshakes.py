@@ -8,7 +8,7 @@ import ssl
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -38,6 +38,7 @@ class Result(StrEnum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
+    CLOSED = "closed"
     OTHER = "other"
 
 
@@ -89,12 +90,31 @@ def shake_all(targets: Iterable[Endpoint], version: ssl.TLSVersion, pair: Client
         return list(pool.map(lambda each: _shake(each, grpc if each.port == GRPC_PORT else other), targets))
 
 
+def refuses_tls12(targets: Iterable[Endpoint], pair: ClientPair) -> list[Handshake]:
+    """Handshakes at TLS 1.2, in which a closed connection counts as a refusal only where TLS 1.3 is accepted meanwhile.
+
+    Go's servers refuse a version by an alert (RFC 8446, 6.2: protocol_version). Python's asyncio, and so the operator's
+    own port, closes the connection before its alert is sent: by itself that could also be a process that is ending.
+    """
+    shakes = shake_all(targets, ssl.TLSVersion.TLSv1_2, pair)
+    closed = [shake.endpoint for shake in shakes if shake.result is Result.CLOSED]
+    alive = {
+        shake.endpoint for shake in shake_all(closed, ssl.TLSVersion.TLSv1_3, pair) if shake.result is Result.ACCEPTED
+    }
+    return [
+        replace(shake, result=Result.REFUSED, detail="closed, while TLS 1.3 is accepted")
+        if shake.endpoint in alive
+        else shake
+        for shake in shakes
+    ]
+
+
 def tell(handshakes: Iterable[Handshake]) -> str:
     """Counts of results, and by name what is neither accepted nor refused."""
     handshakes = list(handshakes)
     counts = Counter(shake.result.value for shake in handshakes)
     text = ", ".join(f"{count} {result}" for result, count in sorted(counts.items()))
-    odd = [f"{shake.endpoint}: {shake.detail}" for shake in handshakes if shake.result is Result.OTHER]
+    odd = [f"{shake.endpoint}: {shake.detail}" for shake in handshakes if shake.result in {Result.CLOSED, Result.OTHER}]
     return f"{text} ({'; '.join(odd[:3])})" if odd else text
 
 
@@ -132,8 +152,12 @@ def _shake(endpoint: Endpoint, context: ssl.SSLContext) -> Handshake:
                 secured.version() or "",
                 hashlib.sha256(served).hexdigest() if served else None,
             )
+    except ssl.SSLEOFError:
+        return Handshake(endpoint, Result.CLOSED, "closed without an alert")
     except ssl.SSLError as error:
         refused = "PROTOCOL_VERSION" in (error.reason or "")
         return Handshake(endpoint, Result.REFUSED if refused else Result.OTHER, error.reason or str(error))
+    except ConnectionResetError:
+        return Handshake(endpoint, Result.CLOSED, "reset")
     except OSError as error:
         return Handshake(endpoint, Result.OTHER, f"{type(error).__name__} {error.strerror or error}")
