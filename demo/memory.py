@@ -8,7 +8,7 @@ from devcluster.cluster import Cluster
 # The process's arguments, and its own account of its memory, for each process of the operator.
 _SCRIPT = (
     "for p in /proc/[0-9]*; do "
-    "if tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -q -- '-m monitoring_tls run'; "
+    "if tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -q '^[^ ]*python[^ ]* -m monitoring_tls run'; "
     "then grep -E '^(VmRSS|RssAnon|RssFile|VmHWM)' $p/status; echo; fi; done"
 )
 

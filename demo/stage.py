@@ -41,6 +41,8 @@ class Stage:
     def __init__(self, stream: TextIO | None = None) -> None:
         out = stream or sys.stdout
         self.console = Console(file=out, highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = _LOG_WIDTH
         self.progress = Progress(out, interval=15.0)
         self.checks: list[Check] = []
         self._section = ""
@@ -64,9 +66,8 @@ class Stage:
         self.progress.say(f"  {line}")
 
     def show(self, table: Table) -> None:
-        """A table; outside a terminal as wide as it has to be, so that a log can be searched."""
-        width = None if self.console.is_terminal else _LOG_WIDTH
-        self.console.print(table, width=width, soft_wrap=width is not None)
+        """A table."""
+        self.console.print(table)
 
     def check(self, asked: str, seen: str, *, ok: bool, seconds: float | None = None) -> None:
         """Record what was seen of something that was to be shown."""
