@@ -71,10 +71,11 @@ class KubeClient:
         return cls.from_kubeconfig(path, context)
 
     def guarded(self, guard: Guard) -> Self:
-        """The same client, but `guard` is called before each single write is sent, retries included.
+        """The same client, but `guard` is called before each single write, retries included.
 
-        For writes that only the leader may do: the guard raises, and nothing is sent. Connection and counters are
-        shared.
+        For writes that only the leader may do: what the guard raises comes out, and the write does not happen.
+        Connection and counters are shared. A process that is stopped in the instant between the guard and the system
+        call sends that one request when it goes on; only a resourceVersion in the request makes the server refuse it.
         """
         return type(self)(self._transport, guard=guard)
 

@@ -4,9 +4,9 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 from lightkube.core.exceptions import ConfigError as LightkubeConfigError
@@ -74,19 +74,23 @@ class Transport:
             body: to be sent as JSON.
             content_type: the body's type.
             accept: the type asked for.
-            guard: called before each single write is sent; what it raises keeps the write from happening.
+            guard: called before each single write, and again when its connection is there and the body is about to
+                be sent: a connection can take as long to make as a Lease lasts. What it raises keeps the write from
+                happening, since the server does not act on half a request.
 
         Raises:
             KubeError: if there is no answer, or one that is no success.
             ConfigError: if the credentials cannot be had.
         """
         writes = verb not in _READS
+        if not writes:
+            guard = None
         query = dict(params or {})
         if writes and method != "DELETE":
             query["fieldManager"] = FIELD_MANAGER
         backoff = Backoff(first=0.2, limit=2.0, rng=self._rng)
         for attempt in range(_RETRIES + 1):
-            if guard is not None and writes:
+            if guard is not None:
                 guard()
             request = self.http.build_request(
                 method,
@@ -94,6 +98,7 @@ class Transport:
                 params=query,
                 headers={"Accept": accept} | ({"Content-Type": content_type} if body is not None else {}),
                 content=json.dumps(body, separators=(",", ":")).encode() if body is not None else None,
+                extensions={} if guard is None else {"trace": _before_body(guard)},
             )
             delay = backoff.next()
             try:
@@ -138,6 +143,16 @@ class Transport:
             if self.observer is not None:
                 self.observer(verb, resource.plural, status)
         raise error_from_response(status, body, response.headers.get("Retry-After"), request.method, path)
+
+
+def _before_body(guard: Guard) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
+    """A trace for httpcore (https://www.encode.io/httpcore/extensions/#trace) that calls `guard` at the last moment."""
+
+    async def trace(event: str, _info: dict[str, Any]) -> None:
+        if event.endswith("send_request_body.started"):
+            guard()
+
+    return trace
 
 
 def _parse(response: httpx2.Response) -> Object:

@@ -4,11 +4,12 @@ Usage: lease_candidate.py KUBECONFIG NAMESPACE IDENTITY
 """
 
 import asyncio
+import contextlib
 import sys
 from itertools import count
 from pathlib import Path
 
-from monitoring_tls.errors import LeadershipLostError
+from monitoring_tls.errors import ConflictError, LeadershipLostError
 from monitoring_tls.kube.client import KubeClient
 from monitoring_tls.kube.lease import LeaderElector, LeaseTiming
 from monitoring_tls.kube.resources import CONFIGMAPS
@@ -22,12 +23,13 @@ async def _main(kubeconfig: str, namespace: str, identity: str) -> None:
         guarded = client.guarded(elector.ensure_leader)
 
         async def write() -> None:
+            written = await guarded.apply(CONFIGMAPS, {"metadata": {"namespace": namespace, "name": "written"}})
+            print("leading", flush=True)  # noqa: T201 - the test waits for this line
             for number in count():
                 data = {"writer": identity, "number": str(number)}
-                metadata = {"namespace": namespace, "name": "written"}
-                await guarded.apply(CONFIGMAPS, {"metadata": metadata, "data": data})
-                if number == 0:
-                    print("leading", flush=True)  # noqa: T201 - the test waits for this line
+                # Frozen between the guard and the system call, one request is still sent: its resourceVersion is old.
+                with contextlib.suppress(ConflictError):
+                    written = await guarded.replace(CONFIGMAPS, written | {"data": data})
 
         try:
             await elector.run(write)

@@ -245,3 +245,22 @@ async def test_a_guard_keeps_writes_from_being_sent(client: KubeClient, namespac
     assert client.requests.total() == sent
     await guarded.list(CONFIGMAPS, Selection(namespace))
     await client.create(CONFIGMAPS, configmap(namespace, "a"))
+
+
+async def test_a_guard_that_turns_while_the_connection_is_made_keeps_the_write_from_happening(
+    client: KubeClient, namespace: str
+) -> None:
+    calls: list[None] = []
+
+    def turn() -> None:
+        calls.append(None)
+        if len(calls) == 2:
+            raise errors.LeadershipLostError("a/b", "me", 16.0)
+
+    guarded = client.guarded(turn)
+    with pytest.raises(errors.LeadershipLostError):
+        await guarded.create(CONFIGMAPS, configmap(namespace, "a"))
+    with pytest.raises(errors.NotFoundError):
+        await client.get(CONFIGMAPS, namespace, "a")
+    await guarded.create(CONFIGMAPS, configmap(namespace, "b"))
+    assert len(calls) == 4
