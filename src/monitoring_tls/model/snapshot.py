@@ -155,6 +155,9 @@ class Snapshot:
     """Everything `plan` may know of the cluster.
 
     Attributes:
+        namespaces: the managed ones that exist and are known.
+        unseen: managed namespaces that exist and can't be read (yet): what uses a domain there is unknown, so nothing
+            that anybody may still need is removed meanwhile.
         evidence: per (pod uid, endpoint name).
         client_ca: the cluster's client CA bundle (PEM), None where it can't be read.
         foreign_operator: name of a live operator that manages the same objects, for instance
@@ -172,6 +175,7 @@ class Snapshot:
     client_ca: str | None
     foreign_operator: str | None = None
     deleted_pods: frozenset[str] = frozenset()
+    unseen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

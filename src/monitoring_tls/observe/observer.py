@@ -107,67 +107,93 @@ class ClusterSettings:
         self.kicked(name.partition(".")[0])
 
 
+class _NamespaceCaches:
+    """Everything that is watched in one managed namespace; run for as long as the namespace exists."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        catalogue: Catalogue,
+        namespace: str,
+        own_manager: str,
+        on_change: Callable[[str], None],
+    ) -> None:
+        paths = frozenset(target.path for c in catalogue.components for target in c.settings if target.path)
+        keys = {(copy.namespace, copy.name): copy.key for copy in catalogue.bundles}
+
+        def reflect(resource: Resource, transform: Callable[[Object], Any]) -> Reflector[Any]:
+            return Reflector(
+                client,
+                resource,
+                transform,
+                selection=Selection(namespace=namespace),
+                on_change=_told(resource.kind, on_change),
+                on_status=lambda: on_change(f"watch of {resource.plural} in {namespace}"),
+            )
+
+        self.secrets: Reflector[SecretView] = reflect(resources.SECRETS, lambda obj: secret_view(obj, own_manager))
+        self.configmaps: Reflector[ConfigMapView] = reflect(resources.CONFIGMAPS, configmap_view(keys))
+        self.pods: Reflector[PodView] = reflect(resources.PODS, pod_view)
+        self.owners: tuple[Reflector[OwnerView], ...] = tuple(
+            reflect(resource, owner_view(kind, paths)) for kind, resource in WORKLOAD_KINDS.items()
+        )
+
+    @property
+    def reflectors(self) -> tuple[Reflector[Any], ...]:
+        return (self.secrets, self.configmaps, self.pods, *self.owners)
+
+    @property
+    def synced(self) -> bool:
+        return all(reflector.synced for reflector in self.reflectors)
+
+    @property
+    def settled(self) -> bool:
+        """Known, or known not to be readable."""
+        return all(reflector.synced or reflector.error is not None for reflector in self.reflectors)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for reflector in self.reflectors:
+                group.create_task(reflector.run())
+
+
 class Observer:
     """Caches of everything a catalogue manages.
 
     Secrets and ConfigMaps are read in the managed namespaces only, and of a private key nothing but the digest of its
-    public half is kept.
+    public half is kept. A namespace that is absent costs no request; it is picked up when it appears.
     """
 
     def __init__(
         self, client: KubeClient, catalogue: Catalogue, own_manager: str, on_change: Callable[[str], None]
     ) -> None:
-        paths = frozenset(target.path for c in catalogue.components for target in c.settings if target.path)
-        keys = {(copy.namespace, copy.name): copy.key for copy in catalogue.bundles}
-
-        def told(kind: str) -> Callable[[tuple[str, str], object, object], None]:
-            return lambda key, _old, _new: on_change(f"{kind}/{'/'.join(filter(None, key))}")
-
-        self.secrets: list[Reflector[SecretView]] = []
-        self._configmaps: list[Reflector[ConfigMapView]] = []
-        self._pods: list[Reflector[PodView]] = []
-        self._owners: list[Reflector[OwnerView]] = []
-        for namespace in catalogue.namespaces:
-            here = Selection(namespace=namespace)
-            self.secrets.append(
-                Reflector(
-                    client,
-                    resources.SECRETS,
-                    lambda obj: secret_view(obj, own_manager),
-                    selection=here,
-                    on_change=told("Secret"),
-                )
-            )
-            self._configmaps.append(
-                Reflector(
-                    client, resources.CONFIGMAPS, configmap_view(keys), selection=here, on_change=told("ConfigMap")
-                )
-            )
-            self._pods.append(Reflector(client, resources.PODS, pod_view, selection=here, on_change=told("Pod")))
-            for kind, resource in WORKLOAD_KINDS.items():
-                self._owners.append(
-                    Reflector(client, resource, owner_view(kind, paths), selection=here, on_change=told(kind))
-                )
+        self._client = client
+        self._catalogue = catalogue
+        self._own_manager = own_manager
+        self._on_change = on_change
+        self._caches: dict[str, _NamespaceCaches] = {}
+        self._moved = asyncio.Event()
+        self._news = asyncio.Event()
         self._namespaces = Reflector(
             client,
             resources.NAMESPACES,
             lambda obj: obj["metadata"]["name"] in catalogue.namespaces or None,
             selection=Selection(metadata_only=True),
-            on_change=told("Namespace"),
+            on_change=lambda *_: self._moved.set(),
+            on_status=self._moved.set,
         )
         self._client_ca = Reflector(
             client,
             resources.CONFIGMAPS,
             configmap_view({_CLIENT_CA: "client-ca-file"}),
             selection=Selection(namespace=_CLIENT_CA[0], field_selector=f"metadata.name={_CLIENT_CA[1]}"),
-            on_change=told("ConfigMap"),
+            on_change=_told("ConfigMap", on_change),
         )
 
     @property
     def _reflectors(self) -> tuple[Reflector[Any], ...]:
-        return (
-            *self.secrets, *self._configmaps, *self._pods, *self._owners, self._namespaces, self._client_ca,
-        )  # fmt: skip
+        below = (reflector for caches in self._caches.values() for reflector in caches.reflectors)
+        return (self._namespaces, self._client_ca, *below)
 
     @property
     def errors(self) -> tuple[str, ...]:
@@ -177,14 +203,36 @@ class Observer:
     async def run(self) -> None:
         """Keep everything up to date until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for reflector in self._reflectors:
-                group.create_task(reflector.run())
+            group.create_task(self._namespaces.run())
+            group.create_task(self._client_ca.run())
+            tasks: dict[str, asyncio.Task[None]] = {}
+            while True:
+                await self._moved.wait()
+                self._moved.clear()
+                present = {name for _, name in self._namespaces.objects}
+                for name in present - tasks.keys():
+                    self._caches[name] = _NamespaceCaches(
+                        self._client, self._catalogue, name, self._own_manager, self._changed
+                    )
+                    tasks[name] = group.create_task(self._caches[name].run())
+                for name in tasks.keys() - present:
+                    tasks.pop(name).cancel()
+                    del self._caches[name]
+                self._changed("namespaces")
+
+    def _changed(self, what: str) -> None:
+        self._news.set()
+        self._on_change(what)
 
     async def wait_synced(self) -> None:
-        """Return when the whole state has been seen once. The client CA may be unreadable without holding this up."""
-        for reflector in self._reflectors:
-            if reflector is not self._client_ca:
-                await reflector.wait_synced()
+        """Return when all that can be read has been seen once.
+
+        What can't be read doesn't hold this up: the namespace is then in `Snapshot.unseen`, and ``errors`` says why.
+        """
+        await self._namespaces.wait_synced()
+        while len(self._caches) < len(self._namespaces.objects) or not all(c.settled for c in self._caches.values()):
+            self._news.clear()
+            await self._news.wait()
 
     def kick(self, plural: str) -> None:
         """A kind has been installed: list it now."""
@@ -196,7 +244,8 @@ class Observer:
         self, evidence: Mapping[tuple[str, str], Evidence], deleted_pods: frozenset[str] = frozenset()
     ) -> Snapshot:
         """The cluster as the caches have it now."""
-        owners = {view.ref: view for reflector in self._owners for view in reflector.objects.values()}
+        seen = [caches for caches in self._caches.values() if caches.synced]
+        owners = {view.ref: view for c in seen for reflector in c.owners for view in reflector.objects.values()}
         rollouts = _rollouts(owners)
         workloads = {
             ref: _workload(view, rollouts.get(ref, ()), owners)
@@ -205,15 +254,16 @@ class Observer:
         }
         pods = tuple(
             replace(pod, workload=_top(owners, pod.workload)) if pod.workload is not None else pod
-            for reflector in self._pods
-            for pod in reflector.objects.values()
+            for caches in seen
+            for pod in caches.pods.objects.values()
         )
         foreign = owners.get(_FOREIGN_OPERATOR)
         client_ca = self._client_ca.objects.get(_CLIENT_CA)
         return Snapshot(
-            namespaces=frozenset(name for _, name in self._namespaces.objects),
-            secrets={key: view for reflector in self.secrets for key, view in reflector.objects.items()},
-            configmaps={key: view for reflector in self._configmaps for key, view in reflector.objects.items()},
+            namespaces=frozenset(name for name, caches in self._caches.items() if caches.synced),
+            unseen=frozenset(name for name, caches in self._caches.items() if not caches.synced),
+            secrets={key: view for caches in seen for key, view in caches.secrets.objects.items()},
+            configmaps={key: view for caches in seen for key, view in caches.configmaps.objects.items()},
             workloads=workloads,
             pods=pods,
             evidence=dict(evidence),
@@ -223,6 +273,10 @@ class Observer:
             else None,
             deleted_pods=deleted_pods,
         )
+
+
+def _told(kind: str, on_change: Callable[[str], None]) -> Callable[[tuple[str, str], object, object], None]:
+    return lambda key, _old, _new: on_change(f"{kind}/{'/'.join(filter(None, key))}")
 
 
 def _if_spec_changed(old: Object | None, new: Object | None, on_change: Callable[[str], None]) -> None:
