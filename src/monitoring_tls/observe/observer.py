@@ -177,7 +177,7 @@ class Observer:
         self._namespaces = Reflector(
             client,
             resources.NAMESPACES,
-            lambda obj: obj["metadata"]["name"] in catalogue.namespaces or None,
+            lambda obj: (_lives(obj) and obj["metadata"]["name"] in catalogue.namespaces) or None,
             selection=Selection(metadata_only=True),
             on_change=lambda *_: self._moved.set(),
             on_status=self._moved.set,
@@ -273,6 +273,11 @@ class Observer:
             else None,
             deleted_pods=deleted_pods,
         )
+
+
+def _lives(namespace: Object) -> bool:
+    """A namespace that is on its way out takes nothing new in."""
+    return "deletionTimestamp" not in namespace["metadata"]
 
 
 def _told(kind: str, on_change: Callable[[str], None]) -> Callable[[tuple[str, str], object, object], None]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from monitoring_tls.errors import KubeError, LeadershipLostError, MonitoringTLSError, PkiError
+from monitoring_tls.errors import ApiError, KubeError, LeadershipLostError, MonitoringTLSError, PkiError
 from monitoring_tls.kube.client import KubeClient
 from monitoring_tls.kube.events import EventRecorder
 from monitoring_tls.kube.lease import LeaderElector
@@ -170,8 +170,8 @@ class Operator:
         refused: tuple[Problem, ...] = ()
         try:
             done = await executor.run(actions, snapshot)
-        except PkiError as error:
-            refused = (Problem("CannotIssue", str(error)),)
+        except (PkiError, ApiError) as error:
+            refused = (Problem("CannotIssue" if isinstance(error, PkiError) else "WriteRefused", str(error)),)
             done = False
         if not done and not refused:
             self._trigger.mark("the cluster changed meanwhile")
@@ -196,7 +196,7 @@ class Operator:
 
 
 class _RefusedError(MonitoringTLSError):
-    """A certificate could not be made: reported already, and tried again ever more rarely."""
+    """A certificate or a write could not be made: reported already, and tried again ever more rarely."""
 
 
 class _Session:
