@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from monitoring_tls.model.action import DomainStep, WriteConfigMap, WriteDerived, WriteDomain
-from monitoring_tls.model.annotations import RETIRED_AT, ROTATED_FOR, TRUST_SINCE
+from monitoring_tls.model.annotations import LEAF_SINCE, RETIRED_AT, ROTATED_FOR, TRUST_SINCE
 from monitoring_tls.model.certificate import (
     CertificateFacts,
     DerivedSpec,
@@ -43,7 +43,7 @@ from monitoring_tls.planning.consumers import (
     since,
     started,
 )
-from monitoring_tls.planning.proof import Fact, PodProof, settled
+from monitoring_tls.planning.proof import Fact, PodProof, settled, surely_after
 
 # A rotation has to be over before the old CA ends: pods that still verify through it would stand alone. Of a CA that
 # lives for hours only (tests, trials), a tenth of its life has to do.
@@ -59,7 +59,12 @@ _CLOCK = "NotYetValid"
 
 @dataclass(frozen=True, slots=True)
 class DomainView:
-    """One domain as it stands, with all that is proved of those who use it."""
+    """One domain as it stands, with all that is proved of those who use it.
+
+    Attributes:
+        undelivered: why a pod that starts now may still be given something older, in words; empty when none can.
+        delivered_at: from when on no kubelet hands out older copies of the derived Secrets as they are.
+    """
 
     domain: TrustDomain
     secret: SecretView | None
@@ -67,6 +72,8 @@ class DomainView:
     consumers: tuple[Consumer, ...]
     proofs: tuple[PodProof, ...]
     strangers: tuple[PodView, ...]
+    undelivered: tuple[str, ...]
+    delivered_at: datetime | None
 
     @property
     def retired_at(self) -> datetime | None:
@@ -76,7 +83,8 @@ class DomainView:
     @property
     def waits_for(self) -> tuple[str, ...]:
         """What stands between the present stage and the next, in words; empty when nothing does."""
-        waiting = [
+        waiting = list(self.undelivered)
+        waiting += [
             f"{c.workload.ref}: {c.workload.rollout.detail if c.workload.rollout else 'no pods made yet'}"
             for c in self.consumers
             if not settled(c)
@@ -89,7 +97,7 @@ class DomainView:
                     f"Pod/{proof.pod.namespace}/{proof.pod.name}: {' and '.join(missing)} not proved ({proof.detail})"
                 )
         waiting += [
-            f"Pod/{pod.namespace}/{pod.name}: not managed or still ending, and older than the new CA"
+            f"Pod/{pod.namespace}/{pod.name}: not managed or still ending, and may hold what was before"
             for pod in self.strangers
         ]
         return tuple(waiting)
@@ -99,13 +107,31 @@ class DomainView:
         return ("trusts",) if introduced else ("serves", "trusts")
 
 
-def view_domain(snapshot: Snapshot, desired: Desired, domain: TrustDomain, proofs: Sequence[PodProof]) -> DomainView:
+def view_domain(
+    snapshot: Snapshot, desired: Desired, domain: TrustDomain, proofs: Sequence[PodProof], now: datetime
+) -> DomainView:
     """Gather what concerns one domain."""
     secret = snapshot.secrets.get((domain.namespace, domain.name))
     rotation = parse_rotation(secret.annotations, secret.certificates) if secret else None
     mine = tuple(proof for proof in proofs if proof.consumer.use.domain == domain.domain)
     consumers = tuple(consumers_of(snapshot, desired, domain))
-    return DomainView(domain, secret, rotation, consumers, mine, _strangers(snapshot, domain))
+    copies = [
+        (spec, name, snapshot.secrets.get((spec.namespace, name))) for spec, name in derived_targets(snapshot, domain)
+    ]
+    # Pods are proved by what *their* Secret says; it has to say what the domain's does before that proves anything.
+    undelivered = [
+        f"Secret/{name} -n {spec.namespace}: not yet written"
+        for spec, name, copy in copies
+        if secret is not None and not matches(secret, copy, spec)
+    ]
+    concerned = {spec.namespace for spec in domain.derived}
+    undelivered += [f"Namespace/{name}: it can't be read" for name in sorted(snapshot.unseen & concerned)]
+    written = [since(copy, name) for _, _, copy in copies if copy is not None for name in (TRUST_SINCE, LEAF_SINCE)]
+    delivered_at = max(written) + desired.restart.propagation if written else None
+    if delivered_at is not None and now < delivered_at:
+        undelivered.append(f"kubelets may hand out older copies until {delivered_at:%H:%M:%S}")
+    strangers = _strangers(snapshot, desired, domain)
+    return DomainView(domain, secret, rotation, consumers, mine, strangers, tuple(undelivered), delivered_at)
 
 
 def domain_action(snapshot: Snapshot, desired: Desired, view: DomainView, now: datetime) -> WriteDomain | None:
@@ -267,20 +293,26 @@ def _step(
     return WriteDomain(view.domain.domain, step, why, version, leaves, reason)
 
 
-def _strangers(snapshot: Snapshot, domain: TrustDomain) -> tuple[PodView, ...]:
-    """Pods that use the domain and that nobody will restart: on their way out, or of no workload that is known."""
+def _strangers(snapshot: Snapshot, desired: Desired, domain: TrustDomain) -> tuple[PodView, ...]:
+    """Pods that use the domain and that nobody will restart: on their way out, or of no workload that is known.
+
+    One that is ending soon is gone, so it is waited for wherever it may have started with a kubelet's older copy.
+    """
     found = []
     for spec, name in derived_targets(snapshot, domain):
         secret = snapshot.secrets.get((spec.namespace, name))
         if secret is None:
             continue
-        found += [
-            pod
-            for pod in snapshot.pods
-            if pod.namespace == spec.namespace
-            and (pod.workload is None or pod.workload not in snapshot.workloads or pod.terminating)
-            and any(mount.kind == "Secret" and mount.name == name for mount in pod.mounts)
-            and (begun := started(pod, "")) is not None
-            and begun < since(secret, TRUST_SINCE)
-        ]
+        moments = [since(secret, annotation) for annotation in (TRUST_SINCE, LEAF_SINCE)]
+        for pod in snapshot.pods:
+            known = pod.workload is not None and pod.workload in snapshot.workloads
+            margin = desired.restart.propagation if pod.terminating else timedelta(0)
+            if (
+                pod.namespace == spec.namespace
+                and (pod.terminating or not known)
+                and any(mount.kind == "Secret" and mount.name == name for mount in pod.mounts)
+                and (begun := started(pod, "")) is not None
+                and not all(surely_after(secret, begun, moment, margin) for moment in moments)
+            ):
+                found.append(pod)
     return tuple(found)

@@ -104,9 +104,9 @@ def since(view: SecretView, annotation: str) -> datetime:
         return view.created
 
 
-def created_with_ca(view: SecretView, trust_since: datetime) -> bool:
-    """Whether the Secret came into being with its present CA, so that no older copy of it can be cached anywhere."""
-    return abs(view.created - trust_since) <= CLOCK_SKEW
+def created_with(view: SecretView, moment: datetime) -> bool:
+    """Whether the Secret came into being with what it has held since ``moment``: no older copy is cached anywhere."""
+    return abs(view.created - moment) <= CLOCK_SKEW
 
 
 def _mounted(snapshot: Snapshot, workload: WorkloadView, spec: DerivedSpec) -> str | None:

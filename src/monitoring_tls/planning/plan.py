@@ -11,7 +11,7 @@ from datetime import datetime
 from monitoring_tls.model.action import Action, DeleteSecret, WriteDerived, WriteDomain
 from monitoring_tls.model.annotations import LEAF_SINCE, TRUST_SINCE
 from monitoring_tls.model.certificate import Stage
-from monitoring_tls.model.desired import Desired, Mode
+from monitoring_tls.model.desired import Desired, Mode, RestartRules
 from monitoring_tls.model.snapshot import Snapshot
 from monitoring_tls.planning.certificates import (
     DomainView,
@@ -23,7 +23,7 @@ from monitoring_tls.planning.certificates import (
 )
 from monitoring_tls.planning.consumers import consumers_of, since
 from monitoring_tls.planning.probes import ProbeWish, wishes
-from monitoring_tls.planning.proof import Fact, PodProof, prove
+from monitoring_tls.planning.proof import Fact, Kind, PodProof, prove
 from monitoring_tls.planning.restarts import WorkloadState, assess, next_patches
 from monitoring_tls.planning.waiting import pods_to_remake, remake_at
 
@@ -70,7 +70,7 @@ def plan(snapshot: Snapshot, desired: Desired, now: datetime) -> Plan:
         for consumer in consumers_of(snapshot, desired, domain)
         for proof in prove(snapshot, consumer, desired.restart, now)
     )
-    domains = tuple(view_domain(snapshot, desired, domain, proofs) for domain in desired.catalogue.domains)
+    domains = tuple(view_domain(snapshot, desired, domain, proofs, now) for domain in desired.catalogue.domains)
     states = assess(snapshot, desired, proofs, now)
     certificates = tuple(_certificate_actions(snapshot, desired, domains, now))
     rewrites = any(isinstance(action, WriteDomain | WriteDerived) for action in certificates)
@@ -155,16 +155,13 @@ def _next_check(
     rules = desired.restart
     moments: list[datetime] = []
     for view in domains:
+        if view.delivered_at is not None:
+            moments.append(view.delivered_at)
         for key, chain in (view.secret.certificates if view.secret else {}).items():
             if key == "ca.crt" and view.rotation is not None and view.rotation.stage is not Stage.STABLE:
                 continue
             moments += [chain[0].renewal_due(view.domain.renew_at), chain[0].not_after] if chain else []
-    for proof in proofs:
-        if not proof.proved and proof.consumer.secret is not None:
-            for annotation in (LEAF_SINCE, TRUST_SINCE):
-                written = since(proof.consumer.secret, annotation)
-                moments += [written + rules.propagation, written + rules.probe_deadline]
-            moments += [begun + rules.probe_deadline for begun in proof.pod.started.values()]
+    moments += [moment for proof in proofs for moment in _proof_moments(proof, rules, now)]
     for state in states:
         if state.unfinished and state.workload.patched_at is not None:
             moments.append(state.workload.patched_at + rules.progress_deadline)
@@ -172,3 +169,18 @@ def _next_check(
             moments.append(state.not_before)
     moments += [moment for pod in snapshot.pods if (moment := remake_at(snapshot, desired, pod)) is not None]
     return min((moment for moment in moments if moment > now), default=None)
+
+
+def _proof_moments(proof: PodProof, rules: RestartRules, now: datetime) -> Iterator[datetime]:
+    """When time alone may say more of a pod that isn't proved."""
+    if proof.proved or proof.consumer.secret is None:
+        return
+    for annotation in (LEAF_SINCE, TRUST_SINCE):
+        written = since(proof.consumer.secret, annotation)
+        yield written + rules.propagation
+        yield written + rules.probe_deadline
+    for begun in proof.pod.started.values():
+        yield begun + rules.probe_deadline
+    if proof.kind is Kind.HANDSHAKE:
+        # A deadline may pass between two looks, and the look after it is no news.
+        yield now + rules.propagation

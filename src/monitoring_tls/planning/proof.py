@@ -4,7 +4,7 @@ They differ: a process may re-read its leaf while it runs and still hold the bun
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from monitoring_tls.model.annotations import LEAF_SINCE, TRUST_SINCE
@@ -16,7 +16,7 @@ from monitoring_tls.planning.consumers import (
     CLOCK_SKEW,
     Consumer,
     bundle_of,
-    created_with_ca,
+    created_with,
     pods_of,
     since,
     started,
@@ -143,7 +143,8 @@ def _trusts(
 
 
 def _doubt(evidence: Evidence | None, fresh: datetime, rules: RestartRules, now: datetime) -> Fact:
-    if evidence is None or now < fresh + rules.probe_deadline:
+    # What was seen before a kubelet had to be done says nothing, however long ago that is by now.
+    if evidence is None or now < fresh + rules.probe_deadline or evidence.at < fresh + rules.propagation:
         return Fact.PENDING
     if evidence.outcome is Outcome.UNREACHABLE:
         return Fact.BLOCKED
@@ -155,19 +156,23 @@ def _prove_by_start(
 ) -> PodProof:
     leaf_since, trust_since = since(secret, LEAF_SINCE), since(secret, TRUST_SINCE)
     margin = rules.propagation
-    # Started within the margin, a pod may have been given the kubelet's copy from before, and nothing can tell.
-    surely_new = begun >= trust_since + margin or (
-        created_with_ca(secret, trust_since) and begun >= trust_since - CLOCK_SKEW
-    )
     if consumer.use.reloads_trust:
         trusts = Fact.PROVED if now >= trust_since + margin else Fact.PENDING
-    elif surely_new:
+    elif surely_after(secret, begun, trust_since, margin):
         trusts = Fact.PROVED if pod.ready else Fact.PENDING
     else:
         trusts = Fact.STALE
-    if consumer.use.reloads_leaf:
-        serves = Fact.PROVED if now >= leaf_since + margin or surely_new else Fact.PENDING
+    if surely_after(secret, begun, leaf_since, margin) or (consumer.use.reloads_leaf and now >= leaf_since + margin):
+        serves = Fact.PROVED
     else:
-        serves = Fact.PROVED if begun >= leaf_since + margin or surely_new else Fact.STALE
+        serves = Fact.PENDING if consumer.use.reloads_leaf else Fact.STALE
     kind = Kind.RELOADS if consumer.use.reloads_leaf else Kind.START_TIME
     return PodProof(pod, consumer, serves, trusts, kind, f"started {begun:%H:%M:%S}, no TLS port of its own to ask")
+
+
+def surely_after(secret: SecretView, begun: datetime, moment: datetime, margin: timedelta) -> bool:
+    """Whether a process that began then has what was written at ``moment``.
+
+    Started within the margin, a pod may have been given the kubelet's copy from before, and nothing can tell.
+    """
+    return begun >= moment + margin or (created_with(secret, moment) and begun >= moment - CLOCK_SKEW)

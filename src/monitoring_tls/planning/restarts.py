@@ -203,9 +203,11 @@ def _not_before(proofs: list[PodProof], again: list[PodProof], desired: Desired)
     margin = desired.restart.propagation
     blind = [p for p in proofs if not p.consumer.component.endpoints_of(p.consumer.use)]
     moments = [
-        since(p.consumer.secret, TRUST_SINCE) + margin for p in (*blind, *again) if p.consumer.secret is not None
+        since(proof.consumer.secret, annotation) + margin
+        for proof in (*blind, *again)
+        if proof.consumer.secret is not None
+        for annotation in (TRUST_SINCE, LEAF_SINCE)
     ]
-    moments += [since(p.consumer.secret, LEAF_SINCE) + margin for p in again if p.consumer.secret is not None]
     return max(moments, default=None)
 
 
