@@ -171,7 +171,8 @@ async def test_a_process_that_was_stopped_and_continued_writes_nothing_more(
         lines = control_plane.audit_log.read_text().splitlines()[audited:]
         events = [json.loads(line) for line in lines if f'"{namespace}"' in line]
         written_late = [event["responseStatus"]["code"] for event in events if _writes(event)]
-        assert written_late in ([], [409]), "at most the one request that was on its way, and that was refused"
+        # At most the one request that was on its way: refused as outdated, or (500) never followed by its body.
+        assert written_late in ([], [409], [500])
     finally:
         if process.returncode is None:
             process.kill()
