@@ -80,12 +80,22 @@ class AuditLog:
             )
         )
 
+    def asked_for(self, resource: str, since: dt.datetime) -> dt.datetime | None:
+        """When somebody else first changed a kind of objects after a moment: the request that the user then acts on."""
+        moments = (
+            request.at
+            for request in self._requests()
+            if request.user != self._user
+            and request.resource == resource
+            and request.verb in WRITES
+            and request.at >= since
+        )
+        return min(moments, default=None)
+
     def _requests(self) -> Iterator[Request]:
         seen: set[str] = set()
         with self._path.open() as lines:
             for line in lines:
-                if self._user not in line:
-                    continue
                 try:
                     event = json.loads(line)
                 except ValueError:

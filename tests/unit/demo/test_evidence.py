@@ -44,6 +44,18 @@ def test_requests_are_counted_without_watches_and_the_lease(tmp_path: Path) -> N
     assert [request.verb for request in AuditLog(log).window(START).refused()] == ["create"]
 
 
+def test_the_request_that_is_acted_on_is_somebody_elses(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.write_text(
+        line(1, "patch", "monitoringtlses")
+        + line(2, "get", "monitoringtlses", user="admin")
+        + line(3, "patch", "monitoringtlses", user="admin")
+        + line(4, "patch", "monitoringtlses", user="admin")
+    )
+    assert AuditLog(log).asked_for("monitoringtlses", START) == START + dt.timedelta(seconds=3)
+    assert AuditLog(log).asked_for("secrets", START) is None
+
+
 def event(reason: str, about: str, message: str, source: str, field: str | None = None) -> dict[str, Any]:
     kind, _, name = about.partition("/")
     return {
