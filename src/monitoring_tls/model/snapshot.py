@@ -162,6 +162,7 @@ class Snapshot:
         client_ca: the cluster's client CA bundle (PEM), None where it can't be read.
         foreign_operator: name of a live operator that manages the same objects, for instance
             ``cluster-monitoring-operator``.
+        prometheus_operator: its version, as the CRDs say; None where they say nothing.
         deleted_pods: uids of pods that were deleted by us in this process, so that a late watch event doesn't lead
             to a second delete.
     """
@@ -176,6 +177,7 @@ class Snapshot:
     foreign_operator: str | None = None
     deleted_pods: frozenset[str] = frozenset()
     unseen: frozenset[str] = frozenset()
+    prometheus_operator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,11 @@ _CLIENT_CA = ("kube-system", "extension-apiserver-authentication")
 _FOREIGN_OPERATOR = WorkloadRef("Deployment", "openshift-monitoring", "cluster-monitoring-operator")
 
 
+# On every CRD of prometheus-operator: the version it was made for.
+_OPERATOR_VERSION = "operator.prometheus.io/version"
+_PROMETHEUSES = f"{resources.PROMETHEUSES.plural}.{resources.PROMETHEUSES.group}"
+
+
 class ClusterSettings:
     """The two cluster-scoped objects that say what is wanted; watched for as long as the process runs.
 
@@ -63,10 +68,11 @@ class ClusterSettings:
         self._kinds = Reflector(
             client,
             resources.CRDS,
-            lambda obj: obj["metadata"].get("resourceVersion"),
+            lambda obj: (obj["metadata"].get("annotations") or {}).get(_OPERATOR_VERSION, ""),
             selection=Selection(metadata_only=True),
             on_change=lambda key, _old, new: self._kind_appeared(key[1]) if new is not None else None,
         )
+        self._on_change = on_change
         self.kicked: Callable[[str], None] = lambda _plural: None
 
     @property
@@ -85,6 +91,11 @@ class ClusterSettings:
         return self._reflectors[1].objects.get(("", "cluster"))
 
     @property
+    def prometheus_operator(self) -> str | None:
+        """The version of prometheus-operator that its CRDs are of."""
+        return self._kinds.objects.get(("", _PROMETHEUSES)) or None
+
+    @property
     def errors(self) -> tuple[str, ...]:
         """Why a part can't be kept up to date just now."""
         return tuple(f"{r.resource.plural}: {r.error}" for r in (*self._reflectors, self._kinds) if r.error is not None)
@@ -97,7 +108,7 @@ class ClusterSettings:
 
     async def wait_synced(self) -> None:
         """Return when both objects, or their absence, are known."""
-        for reflector in self._reflectors:
+        for reflector in (*self._reflectors, self._kinds):
             await reflector.wait_synced()
 
     def _kind_appeared(self, name: str) -> None:
@@ -105,6 +116,8 @@ class ClusterSettings:
             if name.startswith(f"{reflector.resource.plural}."):
                 reflector.kick()
         self.kicked(name.partition(".")[0])
+        if name == _PROMETHEUSES:
+            self._on_change(f"CustomResourceDefinition/{name}")
 
 
 class _NamespaceCaches:
@@ -241,7 +254,10 @@ class Observer:
                 reflector.kick()
 
     def snapshot(
-        self, evidence: Mapping[tuple[str, str], Evidence], deleted_pods: frozenset[str] = frozenset()
+        self,
+        evidence: Mapping[tuple[str, str], Evidence],
+        deleted_pods: frozenset[str] = frozenset(),
+        prometheus_operator: str | None = None,
     ) -> Snapshot:
         """The cluster as the caches have it now."""
         seen = [caches for caches in self._caches.values() if caches.synced]
@@ -272,6 +288,7 @@ class Observer:
             if foreign and foreign.rollout and foreign.rollout.replicas
             else None,
             deleted_pods=deleted_pods,
+            prometheus_operator=prometheus_operator,
         )
 
 

@@ -162,7 +162,9 @@ class Operator:
     ) -> bool:
         now = self._parts.clock()
         executor = Executor(session.environment, desired.catalogue, session.deleted_pods)
-        snapshot = session.observer.snapshot(session.prober.evidence, frozenset(session.deleted_pods))
+        snapshot = session.observer.snapshot(
+            session.prober.evidence, frozenset(session.deleted_pods), self._settings.prometheus_operator
+        )
         made = plan(snapshot, desired, now)
         actions, contested = session.ledger.admit(made.actions, snapshot, now)
         session.prober.update(made.probes, desired.catalogue)

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from monitoring_tls.catalogue.load import load
 from monitoring_tls.errors import BadInputError, CatalogueError, SpecError
 from monitoring_tls.model.certificate import LeafSpec, LeafUsage, TrustDomain
+from monitoring_tls.model.component import Catalogue
 from monitoring_tls.model.desired import Desired
 from monitoring_tls.model.profile import EffectiveProfile, ProfileProblem
 from monitoring_tls.model.snapshot import ProfileState
@@ -48,11 +50,11 @@ class Asked:
         problems: list[Problem] = []
         try:
             wishes = parse_wishes(spec)
-            catalogue = load(wishes.catalogue, signer=wishes.signer, leaf=wishes.leaf, renew_at=wishes.renew_at)
+            catalogue = _load(wishes)
         except (SpecError, CatalogueError) as error:
             problems.append(Problem("InvalidSpec", f"{error}; the last usable spec stays in force"))
             wishes = self._wishes or Wishes()
-            catalogue = load(wishes.catalogue, signer=wishes.signer, leaf=wishes.leaf, renew_at=wishes.renew_at)
+            catalogue = _load(wishes)
         self._wishes = wishes
         if self._place.namespace in catalogue.namespaces:
             catalogue = replace(catalogue, domains=(*catalogue.domains, own_domain(self._place, wishes)))
@@ -74,6 +76,12 @@ class Asked:
         last = self._profile or _followed(followed) or _default()
         self._profile = last
         return ProfileState(last, valid=False, message=f"{found.message}; {last.name} stays in force")
+
+
+@lru_cache(maxsize=2)
+def _load(wishes: Wishes) -> Catalogue:
+    """A catalogue is read from its file once, not at each pass."""
+    return load(wishes.catalogue, signer=wishes.signer, leaf=wishes.leaf, renew_at=wishes.renew_at)
 
 
 def _followed(status: Mapping[str, Any] | None) -> EffectiveProfile | None:

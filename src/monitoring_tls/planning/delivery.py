@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitoring_tls.model.action import ListEdit, MapEdit
-from monitoring_tls.model.component import Component, SettingsTarget
+from monitoring_tls.model.component import Component, Dialect, SettingsTarget
 from monitoring_tls.model.profile import EffectiveProfile
 from monitoring_tls.model.snapshot import WorkloadView
 from monitoring_tls.profile.dialects import (
@@ -23,6 +23,7 @@ from monitoring_tls.profile.dialects import (
     settings,
     with_found,
 )
+from monitoring_tls.profile.dialects.prometheus_cr_grpc import for_operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,17 @@ class Delivery:
         return bool(self.lists or self.maps)
 
 
-def deliver(component: Component, workload: WorkloadView, profile: EffectiveProfile) -> Delivery:
-    """What the workload needs to follow ``profile``."""
+def deliver(
+    component: Component, workload: WorkloadView, profile: EffectiveProfile, prometheus_operator: str | None = None
+) -> Delivery:
+    """What the workload needs to follow ``profile``.
+
+    Args:
+        component: says where its settings go.
+        workload: as it is.
+        profile: what to follow.
+        prometheus_operator: the version that turns custom resources into arguments (`Snapshot.prometheus_operator`).
+    """
     lists: dict[str, ListEdit] = {}
     maps: list[MapEdit] = []
     saved = dict(workload.saved)
@@ -58,6 +68,8 @@ def deliver(component: Component, workload: WorkloadView, profile: EffectiveProf
     wanted: dict[str, object] = {}
     for target in component.settings:
         written = settings(target.dialect, profile)
+        if target.dialect is Dialect.PROMETHEUS_CR_GRPC:
+            written = for_operator(written, prometheus_operator)
         place = target.container or ".".join(target.path)
         unsupported += [f"{place}: {text}" for text in (*written.unsupported, *written.clamped)]
         key = _key(target)

@@ -107,7 +107,10 @@ def _assess(
     workload = snapshot.workloads[component.workload]
     pods = pods_of(snapshot, workload)
     enforce = desired.mode is Mode.ENFORCE
-    delivery = deliver(component, workload, desired.profile.effective) if enforce else give_back(component, workload)
+    if enforce:
+        delivery = deliver(component, workload, desired.profile.effective, snapshot.prometheus_operator)
+    else:
+        delivery = give_back(component, workload)
     stale = [proof for proof in proofs if proof.needs_restart] if enforce else []
     unfinished, failed = _rollout(workload, desired, now)
     wanted = restart_hash(component, snapshot, desired, delivery)

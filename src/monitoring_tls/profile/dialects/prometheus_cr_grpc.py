@@ -9,6 +9,7 @@ Needs prometheus-operator ≥ 0.93.1: 0.93.0 joins several suites or groups with
 as one unknown name, and ends (prometheus-operator #8749). Versions before 0.93 ignore suites and groups.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from monitoring_tls.model.profile import EffectiveProfile, TLSVersion
@@ -16,6 +17,8 @@ from monitoring_tls.profile.facts import GO_INSECURE, GROUPS
 from monitoring_tls.profile.settings import Settings
 
 NAMES: Final = ("minVersion", "cipherSuites", "curves")
+
+_JOINS_LISTS: Final = "0.93.0"
 
 _VERSIONS: Final = {
     TLSVersion.TLS10: "TLS10",
@@ -47,3 +50,25 @@ def settings(profile: EffectiveProfile) -> Settings:
         unsupported=(f"Thanos does not take the cipher suites {', '.join(refused)}",) if refused else (),
         clamped=clamped,
     )
+
+
+def for_operator(written: Settings, version: str | None) -> Settings:
+    """The settings without what a version of prometheus-operator would turn into arguments that end Thanos.
+
+    Args:
+        written: what `settings` made.
+        version: as the CRDs' annotation ``operator.prometheus.io/version`` says; None where it says nothing.
+    """
+    too_long = [key for key in ("cipherSuites", "curves") if _length(written.fields.get(key)) > 1]
+    if version != _JOINS_LISTS or not too_long:
+        return written
+    text = (
+        f"prometheus-operator {_JOINS_LISTS} hands Thanos several {' and '.join(too_long)} in a form that ends it, "
+        "so they are not set: take 0.93.1"
+    )
+    fields = {**written.fields, **dict.fromkeys(too_long)}
+    return replace(written, fields=fields, unsupported=(*written.unsupported, text))
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, tuple) else 0
