@@ -149,7 +149,7 @@ def _assess(
         patch,
         unfinished,
         failed,
-        _unproved(snapshot, desired, component, workload, pods, proofs, now),
+        _unproved(snapshot, desired, component, workload, pods, proofs, now, judged=enforce and not delivery.changes),
         _not_before(proofs, again, desired) if stale else None,
     )
 
@@ -173,8 +173,22 @@ def _unproved(
     pods: tuple[PodView, ...],
     proofs: list[PodProof],
     now: datetime,
+    *,
+    judged: bool,
 ) -> tuple[str, ...]:
-    """What is still to be shown of pods made with the annotation in force; of older pods nothing is expected."""
+    """What is still to be shown of pods made with the annotation in force; of older pods nothing is expected.
+
+    Args:
+        snapshot: as in `assess`, as are ``desired`` and ``now``.
+        desired: see ``snapshot``.
+        component: what the catalogue says of it.
+        workload: the workload.
+        pods: its pods.
+        proofs: of its pods.
+        now: see ``snapshot``.
+        judged: whether its pods are to follow the profile by now. Those that still have settings of before are not: if
+            each workload waited for the others to follow a profile that none of them was given, none ever would be.
+    """
     if workload.restart_hash is None:
         return ()
     new = {pod.uid for pod in pods if pod.restart_hash == workload.restart_hash}
@@ -184,7 +198,7 @@ def _unproved(
         if p.pod.uid in new and not p.proved and Fact.STALE not in (p.serves, p.trusts)
     ]
     # A component that can't follow the profile is reported, but doesn't keep a rotation from going on for ever.
-    if workload.patched_at is None or now > workload.patched_at + desired.restart.probe_deadline:
+    if not judged or workload.patched_at is None or now > workload.patched_at + desired.restart.probe_deadline:
         return tuple(texts)
     for pod in pods:
         for endpoint in component.endpoints:
