@@ -120,6 +120,8 @@ class Operator:
         writing = asyncio.create_task(self._parts.events.run())
         try:
             await observer.wait_synced()
+            for error in observer.errors:
+                log.warning("something can't be read, and is left out", error=error)
             log.info("caches are filled", namespaces=list(desired.catalogue.namespaces))
             self._trigger.mark("caches are filled")
             await self._passes(session, desired.catalogue.name)
