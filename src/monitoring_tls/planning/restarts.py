@@ -75,7 +75,8 @@ def next_patches(states: Sequence[WorkloadState], desired: Desired, now: datetim
             continue
         others = [s for s in states if s is not state]
         if any(s.failed or s.unfinished or s.unproved for s in others if s.running or s.workload.restart_hash):
-            return asleep
+            # The one that it waits for may need a change itself to get on: bad settings taken back, for instance.
+            continue
         if state.not_before is not None and now < state.not_before:
             return asleep
         return (*asleep, state.patch)
@@ -128,7 +129,8 @@ def _assess(
                 f"Pod/{again[0].pod.name} was made with the right settings and is proved wrong: {again[0].detail}"
             )
     elif not rolled:
-        why.append("its pods must trust the new CA, which they read only at start")
+        untrusting = any(p.trusts in {Fact.STALE, Fact.REFUTED} for p in stale)
+        why.append(f"its pods must {'trust the new CA' if untrusting else 'serve the new leaf'}, read only at start")
     patch = None
     if why and not (failed and again):
         patch = PatchWorkload(
