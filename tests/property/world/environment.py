@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 from monitoring_tls.model.component import Endpoint, WorkloadRef
 from monitoring_tls.model.profile import TLSVersion
@@ -38,7 +39,13 @@ def moves(world: World, *, kubelet_retries: bool = True) -> Iterator[Move]:
 
 
 def mishaps(world: World) -> Iterator[Move]:
-    """What may go wrong, as often as the world says."""
+    """What may go wrong or be asked for, as often as the world says."""
+    if world.requests:
+        reason, *later = world.requests
+        wish = replace(world.desired, rotation_requested=reason)
+        yield f"rotation {reason!r} is asked for", replace(world, desired=wish, requests=tuple(later))
+    if world.jumps > 0:
+        yield "forty days pass", tick(replace(world, jumps=world.jumps - 1), timedelta(days=40))
     if world.crashes > 0:
         bare = tuple(replace(pod, evidence={}) for pod in world.pods)
         yield (
@@ -55,9 +62,9 @@ def mishaps(world: World) -> Iterator[Move]:
                     yield f"{spec.name} is deleted", replace(world, secrets=kept, losses=world.losses - 1)
 
 
-def tick(world: World) -> World:
+def tick(world: World, duration: timedelta = TICK) -> World:
     """Time passes: by its end every kubelet has delivered, and every process has re-read what it re-reads."""
-    later = replace(world, now=world.now + TICK, superseded=())
+    later = replace(world, now=world.now + duration, superseded=())
     for pod in later.pods:
         if (fresh := _refreshed(later, pod)) is not None:
             later = later.with_pod(fresh)
@@ -197,7 +204,7 @@ def _first_ca(world: World, domain: str | None) -> str | None:
 
 
 def _news(seen: Evidence) -> tuple[object, ...]:
-    return (seen.outcome, seen.leaf, seen.trusts, seen.refuses, seen.seen > 1, seen.accepted_versions)
+    return (seen.outcome, seen.leaf, seen.trusts, seen.refuses, seen.seen > 1, seen.accepted_versions, seen.at)
 
 
 def look(world: World, pod: Pod, wish: ProbeWish) -> Evidence:

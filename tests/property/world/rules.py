@@ -2,12 +2,13 @@
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from monitoring_tls.model import annotations as names
 from monitoring_tls.model.certificate import CertificateFacts, LeafUsage, Stage
 from monitoring_tls.model.component import WorkloadRef
+from monitoring_tls.model.snapshot import Evidence, Outcome
 from monitoring_tls.pki.state import parse_rotation, parse_time
 from monitoring_tls.pki.verify import verifies
 from tests.pki_support import SERVER_NAME
@@ -34,12 +35,20 @@ def broken(world: World) -> Iterator[str]:
 
 def _refusals(world: World) -> Iterator[str]:
     """Clients and servers that can't talk: those that run, and those that could start at any moment."""
-    clients, servers = _holders(world)
-    for (who, client), (whom, server) in itertools.product(clients.items(), servers.items()):
+    clients, servers = (_distinct(side) for side in _holders(world))
+    for (who, client), (whom, server) in itertools.product(clients, servers):
         if not trusts(client.bundle, server.chain, LeafUsage.SERVER, world.now):
             yield f"{who} does not accept {whom}"
         if not trusts(server.bundle, client.chain, LeafUsage.CLIENT, world.now):
             yield f"{whom} does not accept {who}"
+
+
+def _distinct(side: Mapping[str, Process]) -> tuple[tuple[str, Process], ...]:
+    found = {
+        (tuple(c.fingerprint for c in p.bundle), tuple(c.fingerprint for c in p.chain)): (who, p)
+        for who, p in side.items()
+    }
+    return tuple(found.values())
 
 
 def _holders(world: World) -> tuple[dict[str, Process], dict[str, Process]]:
@@ -163,7 +172,8 @@ def identity(world: World) -> tuple[object, ...]:
         for ref, w in sorted(world.workloads.items())
     )
     pods = tuple(sorted((_pod(world, pod) for pod in world.pods), key=repr))
-    return (secrets, superseded, workloads, pods, _passing(world), world.crashes, world.losses, _number(world.desired))
+    chances = (world.crashes, world.losses, world.requests, world.jumps)
+    return (secrets, superseded, workloads, pods, _passing(world), chances, _number(world.desired))
 
 
 def _pod(world: World, pod: Pod) -> tuple[object, ...]:
@@ -186,10 +196,17 @@ def _pod(world: World, pod: Pod) -> tuple[object, ...]:
         _age(world.now, pod.started),
         _age(world.now, pod.created) if pod.phase is Phase.WAITING else 0,
         tuple(
-            (n, e.outcome.value, e.leaf, tuple(sorted(e.trusts)), tuple(sorted(e.refuses)), min(e.seen, 2))
+            (n, e.outcome.value, e.leaf, tuple(sorted(e.trusts)), tuple(sorted(e.refuses)), min(e.seen, 2), _look(world, pod, e))
             for n, e in sorted(pod.evidence.items())
         ),
     )
+
+
+def _look(world: World, pod: Pod, seen: Evidence) -> int:
+    """How old a look is, where it may still become one that is past a deadline."""
+    leaf = pod.process.chain[0].fingerprint if pod.process else None
+    shown = seen.outcome is Outcome.SERVES and seen.leaf == leaf and not seen.refuses
+    return 0 if shown else _age(world.now, seen.at)
 
 
 def _passing(world: World) -> tuple[object, ...]:

@@ -114,7 +114,8 @@ class World:
         superseded: versions of Secrets that a kubelet may still hand to a pod that starts now.
         rollouts: per workload: how often its running pods were made anew since the last rotation began.
         late_starts: per workload: how often a pod was given an old copy since then.
-        crashes: how many the operator may still have; ``losses`` likewise of derived Secrets.
+        crashes: how many the operator may still have; ``losses`` likewise of derived Secrets, ``jumps`` of time.
+        requests: rotations that will be asked for at some moment.
     """
 
     now: datetime
@@ -129,6 +130,8 @@ class World:
     late_starts: Mapping[WorkloadRef, int] = field(default_factory=dict)
     crashes: int = 0
     losses: int = 0
+    jumps: int = 0
+    requests: tuple[str, ...] = ()
     serial: int = 1
     foreign: str | None = None
     client_ca: str | None = None

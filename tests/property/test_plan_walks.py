@@ -1,0 +1,83 @@
+"""A rotation, whichever way it goes: nobody is ever refused, nothing is lost, nobody waits for ever."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitoring_tls.model.certificate import KeyAlgorithm
+from tests.pki_support import WORKING
+from tests.property.world import operator, walk
+from tests.property.world.quick import remembered
+from tests.property.world.rules import finished
+from tests.property.world.stacks import K8S, QUERIER, RULER, desired, running, with_policy
+from tests.property.world.values import World
+
+PATH_LENGTH_0 = WORKING["path length 0"]
+
+
+@pytest.fixture(autouse=True)
+def _quick() -> Iterator[None]:
+    with remembered():
+        yield
+
+
+def _pair(*, reloads_leaf: bool = True, blind: bool = True) -> World:
+    wish = desired((K8S, QUERIER), reloads_leaf=reloads_leaf, blind=blind, requested="a test")
+    return running(wish, replicas=1)
+
+
+def _longer(*, reloads_leaf: bool = True) -> World:
+    wish = desired((K8S, QUERIER), reloads_leaf=reloads_leaf, requested="a test")
+    return running(wish, PATH_LENGTH_0, replicas=1)
+
+
+WORLDS: Mapping[str, World] = {
+    "server and client, the operator is killed once": replace(_pair(), crashes=1),
+    "server and client, a derived Secret is lost": replace(_pair(), losses=1),
+    "server and client that both have a port": _pair(blind=False),
+    "server and client that re-read nothing": _pair(reloads_leaf=False),
+    "the longer way": _longer(),
+    "the longer way, re-reading nothing": _longer(reloads_leaf=False),
+    "two servers": running(desired((K8S, RULER), requested="a test"), replicas=1),
+    "two pods": running(desired((QUERIER,), requested="a test"), replicas=2),
+}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_every_way_keeps_the_rules_and_comes_to_the_end(name: str) -> None:
+    walked = walk.everywhere(WORLDS[name])
+    assert walked.ends > 0
+    assert walked.states > 100
+
+
+ORDERS = ((K8S, RULER, QUERIER), (QUERIER, K8S), (K8S, QUERIER, RULER))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    kind=st.sampled_from(sorted(WORKING)),
+    old=st.sampled_from((KeyAlgorithm.ECDSA_P256, KeyAlgorithm.RSA_2048, KeyAlgorithm.ECDSA_P521)),
+    new=st.sampled_from((KeyAlgorithm.ECDSA_P256, KeyAlgorithm.ECDSA_P384)),
+    order=st.sampled_from(ORDERS),
+    reloads_leaf=st.booleans(),
+    blind=st.booleans(),
+    seed=st.integers(0, 2**32),
+)
+def test_ways_at_random_with_several_rotations_and_every_mishap(
+    kind: str,
+    old: KeyAlgorithm,
+    new: KeyAlgorithm,
+    order: tuple[object, ...],
+    reloads_leaf: bool,  # noqa: FBT001 - drawn by hypothesis
+    blind: bool,  # noqa: FBT001 - drawn by hypothesis
+    seed: int,
+) -> None:
+    wish = with_policy(desired(order, reloads_leaf=reloads_leaf, blind=blind), new)  # type: ignore[arg-type]
+    start = running(wish, WORKING[kind], algorithm=old)
+    start = replace(start, crashes=2, losses=1, jumps=1, requests=("first", "second"))
+    end = walk.at_random(start, seed, steps=120)
+    assert finished(end)
+    assert operator.step(end) is None
