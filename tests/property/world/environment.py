@@ -170,7 +170,7 @@ def _refreshed(world: World, pod: Pod) -> Pod | None:
     if pod.process is None or pod.ref is None or use is None:
         return None
     secret: Stored | None = world.secrets.get((pod.ref.namespace, pod.template.mounts[0]))
-    if secret is None:
+    if secret is None or world.workloads[pod.ref].deaf:
         return None
     now = held(secret)
     process = Process(

@@ -32,6 +32,8 @@ _ENTROPY = PooledEntropy()
 _TIMES = frozenset({names.TRUST_SINCE, names.LEAF_SINCE, names.RETIRED_AT})
 _BEGINS = frozenset({DomainStep.BEGIN_CROSS_SIGNED, DomainStep.BEGIN_BOTH_TRUSTED, DomainStep.CREATE})
 
+_NEW_LEAVES = frozenset({DomainStep.ISSUE, DomainStep.RENEW_LEAVES})
+
 
 class StaleError(Exception):
     """A write's precondition no longer holds: the operator plans again."""
@@ -75,19 +77,24 @@ def _next_write(world: World, passing: Pass) -> World:
             if material is None:
                 raise PkiError("its CA can't be used")
             return _next_write(world, replace(left, domain=action.domain, material=material, derived=action.targets))
+    return _with_pass(_written(world, action), left)
+
+
+def _written(world: World, action: WriteConfigMap | PatchWorkload | DeletePod | DeleteSecret) -> World:
+    match action:
         case WriteConfigMap():
             (entry, value), *_ = action.data.items()
-            stored = (entry, value, world.now)
-            place = (action.namespace, action.name)
-            return _with_pass(replace(world, configmaps={**world.configmaps, place: stored}), left)
+            return replace(
+                world, configmaps={**world.configmaps, (action.namespace, action.name): (entry, value, world.now)}
+            )
         case PatchWorkload():
-            return _with_pass(_patch(world, action), left)
+            return _patch(world, action)
         case DeletePod():
-            return _with_pass(_delete_pod(world, action), left)
+            return _delete_pod(world, action)
         case DeleteSecret():
             place = (action.namespace, action.name)
-            kept = {key: value for key, value in world.secrets.items() if key != place}
-            return _with_pass(replace(world, secrets=kept), left)
+            assert world.secrets[place].hashed_from is not None, "only a hashed copy is ever deleted"
+            return replace(world, secrets={key: s for key, s in world.secrets.items() if key != place})
 
 
 def _with_pass(world: World, passing: Pass) -> World:
@@ -108,10 +115,11 @@ def _write_domain(world: World, action: WriteDomain, left: Pass) -> World:
     written = _write(world, made[0])
     if action.step in _BEGINS:
         written = replace(written, rollouts={}, late_starts={})
-    if action.step is DomainStep.ISSUE:
-        # On the longer way, who doesn't re-read its leaf is made anew a second time.
-        twice = {c.workload for c in world.desired.catalogue.components if not c.uses[0].reloads_leaf}
-        written = replace(written, rollouts={r: n for r, n in written.rollouts.items() if r not in twice})
+    if action.step in _NEW_LEAVES:
+        # Who doesn't re-read its leaf is made anew for that too: on the longer way, and when leaves are renewed.
+        again = {c.workload for c in world.desired.catalogue.components if not c.uses[0].reloads_leaf}
+        again |= {ref for ref, found in world.workloads.items() if found.deaf}
+        written = replace(written, rollouts={r: n for r, n in written.rollouts.items() if r not in again})
     derived = tuple((write.namespace, write.name) for write in made[1:])
     return _with_pass(written, replace(left, domain=action.domain, material=after, derived=derived))
 

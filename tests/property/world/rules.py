@@ -119,16 +119,12 @@ def _verified(
 
 
 def _lost_mounts(world: World) -> Iterator[str]:
-    """Secrets that a running pod has mounted, or will be made with, and that are gone. Deleting one is a mishap."""
+    """Secrets that a running pod has mounted and that are gone. Those of stable names are only deleted by mishap."""
+    stable = {spec.name for domain in world.desired.catalogue.domains for spec in domain.derived}
     for pod in world.pods:
-        for name in pod.template.mounts:
+        for name in set(pod.template.mounts) - stable:
             if pod.phase is Phase.RUNNING and pod.ref and (pod.ref.namespace, name) not in world.secrets:
-                if world.losses == 0 and world.crashes >= 0 and not _was_lost(world, name):
-                    yield f"{name} was deleted under {pod.uid}"
-
-
-def _was_lost(world: World, name: str) -> bool:
-    return name in {spec.name for domain in world.desired.catalogue.domains for spec in domain.derived}
+                yield f"{name} was deleted under {pod.uid}"
 
 
 def _rolls(world: World, ref: WorkloadRef) -> bool:
@@ -168,7 +164,13 @@ def identity(world: World) -> tuple[object, ...]:
     )
     superseded = tuple(sorted({(s.key, _number(s.data)) for s in world.superseded}))
     workloads = tuple(
-        (str(ref), _number(w.spec), _number(w.rolled), age(w.patched_at), world.rollouts.get(ref, 0) - world.late_starts.get(ref, 0))
+        (
+            str(ref),
+            _number(w.spec),
+            _number(w.rolled),
+            age(w.patched_at),
+            world.rollouts.get(ref, 0) - world.late_starts.get(ref, 0),
+        )
         for ref, w in sorted(world.workloads.items())
     )
     pods = tuple(sorted((_pod(world, pod) for pod in world.pods), key=repr))
@@ -196,7 +198,15 @@ def _pod(world: World, pod: Pod) -> tuple[object, ...]:
         _age(world.now, pod.started),
         _age(world.now, pod.created) if pod.phase is Phase.WAITING else 0,
         tuple(
-            (n, e.outcome.value, e.leaf, tuple(sorted(e.trusts)), tuple(sorted(e.refuses)), min(e.seen, 2), _look(world, pod, e))
+            (
+                n,
+                e.outcome.value,
+                e.leaf,
+                tuple(sorted(e.trusts)),
+                tuple(sorted(e.refuses)),
+                min(e.seen, 2),
+                _look(world, pod, e),
+            )
             for n, e in sorted(pod.evidence.items())
         ),
     )

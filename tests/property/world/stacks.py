@@ -110,3 +110,8 @@ def with_policy(wish: Desired, signer: KeyAlgorithm) -> Desired:
     domain = wish.catalogue.domains[0]
     other = replace(domain, signer=IssuingPolicy(signer, domain.signer.duration))
     return replace(wish, catalogue=replace(wish.catalogue, domains=(other, *wish.catalogue.domains[1:])))
+
+
+def deaf(world: World, ref: WorkloadRef) -> World:
+    """The world in which one workload's processes don't re-read their leaf, although the catalogue says so."""
+    return replace(world, workloads={**world.workloads, ref: replace(world.workloads[ref], deaf=True)})

@@ -49,7 +49,13 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A top-most owner. ``rolled`` is what the controller beneath it has taken up (a StatefulSet's own template)."""
+    """A top-most owner.
+
+    Attributes:
+        rolled: what the controller beneath it has taken up (a StatefulSet's own template).
+        broken: its new pods start and never get ready.
+        deaf: its processes don't re-read their leaf, whatever the catalogue says.
+    """
 
     ref: WorkloadRef
     replicas: int
@@ -59,6 +65,7 @@ class Workload:
     patched_at: datetime | None = None
     saved: str | None = None
     broken: bool = False
+    deaf: bool = False
 
 
 class Phase(StrEnum):
