@@ -61,7 +61,7 @@ _COREFILE: Final = """\
     kubernetes {domain} in-addr.arpa {{
         kubeconfig {kubeconfig}
         pods insecure
-        ttl 5
+        ttl 1
     }}
 }}
 .:53 {{

@@ -36,7 +36,7 @@ from monitoring_tls.report.status import build_status
 _LATER = 0.2
 
 # After this long without a pass, memory that the last ones needed is given back.
-_QUIET_SECONDS = 30.0
+_QUIET_SECONDS = 10.0
 _QUIET = "nothing happened for a while"
 
 # How long a process that ends waits for its last events to be written.
@@ -76,6 +76,8 @@ class Operator:
             await self._settings.wait_synced()
             self._settings_changed("start")
             self._parts.metrics.ready = True
+            # A replica that waits for the Lease does nothing else for as long as it waits.
+            give_back()
             while True:
                 with contextlib.suppress(LeadershipLostError):
                     await self._parts.elector.run(self._lead)
