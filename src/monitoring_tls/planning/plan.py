@@ -73,15 +73,16 @@ def plan(snapshot: Snapshot, desired: Desired, now: datetime) -> Plan:
     domains = tuple(view_domain(snapshot, desired, domain, proofs, now) for domain in desired.catalogue.domains)
     states = assess(snapshot, desired, proofs, now)
     certificates = tuple(_certificate_actions(snapshot, desired, domains, now))
-    rewrites = any(isinstance(action, WriteDomain | WriteDerived) for action in certificates)
-    patches = () if rewrites else next_patches(states, desired, now)
-    waiting = () if rewrites else tuple(pods_to_remake(snapshot, desired, now))
-    tidy = () if rewrites else tuple(_tidy(snapshot, domains))
-    everything: tuple[Action, ...] = (*certificates, *patches, *waiting, *tidy)
     may_act = desired.mode is Mode.ENFORCE and snapshot.foreign_operator is None
     # In mode Audit the operator only gives back what it had taken; beside another live operator, not even that.
     gives_back = desired.mode is Mode.AUDIT and snapshot.foreign_operator is None
-    actions = everything if may_act else patches if gives_back else ()
+    rewrites = may_act and any(isinstance(action, WriteDomain | WriteDerived) for action in certificates)
+    patches = () if rewrites else next_patches(states, now)
+    waiting = () if rewrites else tuple(pods_to_remake(snapshot, desired, now))
+    tidy = () if rewrites else tuple(_tidy(snapshot, domains))
+    allowed = patches if desired.restart.automatic else ()
+    everything: tuple[Action, ...] = (*certificates, *patches, *waiting, *tidy)
+    actions = (*certificates, *allowed, *waiting, *tidy) if may_act else allowed if gives_back else ()
     return Plan(
         actions=actions,
         withheld=tuple(action for action in everything if action not in actions),

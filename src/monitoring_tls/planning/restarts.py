@@ -60,15 +60,13 @@ def assess(
     )
 
 
-def next_patches(states: Sequence[WorkloadState], desired: Desired, now: datetime) -> tuple[PatchWorkload, ...]:
-    """The patches that may be made now.
+def next_patches(states: Sequence[WorkloadState], now: datetime) -> tuple[PatchWorkload, ...]:
+    """The patches that may be made now, where restarts are automatic.
 
     A workload none of whose pods has started is changed at once. Of the others one at a time, and only while nothing
     that was changed before is unfinished, unproved or failed: in the middle of a rotation every mix of old and new
     pods can talk, so waiting is always safe.
     """
-    if not desired.restart.automatic:
-        return ()
     asleep = tuple(s.patch for s in states if s.patch is not None and not s.running)
     for state in states:
         if state.patch is None or not state.running:

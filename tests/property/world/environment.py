@@ -14,6 +14,8 @@ from tests.property.world.values import TICK, Phase, Pod, Process, Stored, Workl
 
 Move = tuple[str, World]
 
+IS_PROBED = "is probed"
+
 _FIELD_VERSIONS = {f"TLS1{minor}": f"VersionTLS1{minor}" for minor in range(4)}
 _GO_DEFAULT = TLSVersion.TLS12
 
@@ -35,7 +37,7 @@ def moves(world: World, *, kubelet_retries: bool = True) -> Iterator[Move]:
     wanted = tuple(wishes(snapshot(world), world.desired)) if any(p.phase is Phase.RUNNING for p in world.pods) else ()
     for pod in world.pods:
         if (seen := _probed(world, pod, tuple(wish for wish in wanted if wish.pod.uid == pod.uid))) is not None:
-            yield f"{pod.uid} is probed", world.with_pod(seen)
+            yield f"{pod.uid} {IS_PROBED}", world.with_pod(seen)
 
 
 def mishaps(world: World) -> Iterator[Move]:
@@ -218,8 +220,8 @@ def look(world: World, pod: Pod, wish: ProbeWish) -> Evidence:
         leaf = pod.process.chain[0].fingerprint
         if wish.ca is not None:
             known = {ca.fingerprint for ca in pod.process.bundle}
-            trusts, refuses = (frozenset({wish.ca}), frozenset()) if wish.ca in known else (refuses, {wish.ca})
-            refuses = frozenset(refuses)
+            asked = frozenset({wish.ca})
+            trusts, refuses = (asked & known, asked - known)
     serves = wish.leaf is None or leaf == wish.leaf
     outcome = Outcome.SERVES if serves else Outcome.SERVES_OTHER
     minimum, suites = _settings(pod, wish.endpoint)

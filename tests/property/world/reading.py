@@ -71,7 +71,10 @@ def workload_view(world: World, workload: Workload) -> WorkloadView:
             name: ContainerView(name, args, f"/spec/containers/{number}/args")
             for number, (name, args) in enumerate(spec.args)
         },
-        fields={path: dict(values) for path, values in spec.fields},
+        fields={
+            path: {key: list(value) if isinstance(value, tuple) else value for key, value in values}
+            for path, values in spec.fields
+        },
         present=frozenset(),
         rollout=rollout(world, workload),
     )

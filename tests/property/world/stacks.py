@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from monitoring_tls.catalogue.load import load
 from monitoring_tls.model.certificate import DerivedSpec, IssuingPolicy, KeyAlgorithm, TrustDomain
 from monitoring_tls.model.component import Catalogue, Component, DomainUse, Endpoint, WorkloadRef
 from monitoring_tls.model.desired import Desired, Mode, RestartRules
@@ -14,17 +15,21 @@ from tests.pki_support import CLIENT, NOW, SERVER, Adopted, adopted_data
 from tests.pki_support import domain as grpc_domain
 from tests.property.world import operator
 from tests.property.world.environment import started_by_hand
-from tests.property.world.values import Stored, Template, Workload, World
+from tests.property.world.values import Phase, Pod, Stored, Template, Workload, World
+
+_CLIENT_CA = "the cluster's client CA"
 
 HERE = "openshift-monitoring"
 THERE = "openshift-user-workload-monitoring"
 
 K8S = WorkloadRef("Prometheus", HERE, "k8s")
+USER = WorkloadRef("Prometheus", THERE, "user-workload")
 RULER = WorkloadRef("ThanosRuler", THERE, "user-workload")
 QUERIER = WorkloadRef("Deployment", HERE, "thanos-querier")
 
 SECRETS: Mapping[WorkloadRef, str] = {
     K8S: "prometheus-k8s-grpc-tls",
+    USER: "prometheus-user-workload-grpc-tls",
     RULER: "thanos-ruler-grpc-tls",
     QUERIER: "thanos-querier-grpc-tls",
 }
@@ -44,7 +49,7 @@ def profile(name: str = "Intermediate") -> ProfileState:
     return ProfileState(found)
 
 
-def trust_domain(refs: tuple[WorkloadRef, ...], **policy: float) -> TrustDomain:
+def trust_domain(refs: tuple[WorkloadRef, ...]) -> TrustDomain:
     """The gRPC domain with a derived Secret for each workload."""
     derived = tuple(
         DerivedSpec(ref.namespace, SECRETS[ref], CLIENT.name, "client.crt", "client.key")
@@ -52,7 +57,7 @@ def trust_domain(refs: tuple[WorkloadRef, ...], **policy: float) -> TrustDomain:
         else DerivedSpec(ref.namespace, SECRETS[ref], SERVER.name, "server.crt", "server.key")
         for ref in refs
     )
-    return replace(grpc_domain(**policy), derived=derived)
+    return replace(grpc_domain(), derived=derived)
 
 
 def component(ref: WorkloadRef, *, reloads_leaf: bool = True, blind: bool = True) -> Component:
@@ -100,9 +105,30 @@ def bare(wish: Desired, *, replicas: int = 2) -> World:
     """The workloads' objects, taken up by their controllers; no Secrets, no pods."""
     workloads = {}
     for found in wish.catalogue.components:
-        spec = Template(None, (SECRETS[found.workload],))
+        containers = sorted({target.container for target in found.settings if target.container is not None})
+        args = tuple((name, (f"--secure-listen-address=:{n}", "--v", "3")) for n, name in enumerate(containers))
+        fields = tuple((target.path, ()) for target in found.settings if target.path)
+        spec = Template(None, (SECRETS[found.workload],), args, fields)
         workloads[found.workload] = Workload(found.workload, replicas, spec, spec)
-    return World(NOW, wish, {}, workloads, ())
+    return World(NOW, wish, {}, workloads, (), client_ca=_CLIENT_CA)
+
+
+def waiting(wish: Desired, *, replicas: int = 2) -> World:
+    """A stack that was just installed: every pod waits for its Secret."""
+    world = bare(wish, replicas=replicas)
+    for ref, found in world.workloads.items():
+        pods = (
+            Pod(f"{ref.name}-{ref.kind}-{slot}", ref, slot, Phase.WAITING, NOW, None, found.spec, None)
+            for slot in range(replicas)
+        )
+        world = replace(world, pods=(*world.pods, *pods))
+    return replace(world, now=NOW + timedelta(seconds=20))
+
+
+def shipped(*, mode: Mode = Mode.ENFORCE, profile_name: str = "Intermediate") -> Desired:
+    """The wish for the whole stack of OpenShift, as the catalogue that comes with the operator has it."""
+    catalogue = load("openshift-monitoring")
+    return Desired(mode, catalogue, profile(profile_name), "", RULES)
 
 
 def with_policy(wish: Desired, signer: KeyAlgorithm) -> Desired:

@@ -58,11 +58,11 @@ def everywhere(start: World, *, most: int = 200_000) -> Walked:
     Raises:
         BrokenRuleError: a rule was broken, or a world is a dead end.
     """
-    first = identity(start)
+    first: object = identity(start)
     came_from: dict[object, tuple[object, str] | None] = {first: None}
     parents: dict[object, list[object]] = {}
     ends: list[object] = []
-    queue = deque([(first, start)])
+    queue: deque[tuple[object, World]] = deque([(first, start)])
     steps = 0
     while queue:
         name, world = queue.popleft()
@@ -143,8 +143,13 @@ def fairly(
         acted = operator.step(world)
         move = (f"the operator: {wrote(world, acted)}", acted) if acted is not None else None
         move = move or next(environment.moves(world, kubelet_retries=kubelet_retries), None)
-        quiet = 0 if move is not None else quiet + 1
-        text, world = move if move is not None else ("time passes", environment.tick(world))
+        if move is None:
+            quiet += 1
+            move = ("time passes", environment.tick(world))
+        elif not move[0].endswith(environment.IS_PROBED):
+            # Looks go on for as long as they don't show what is wished for.
+            quiet = 0
+        text, world = move
         way.append(text)
         _check(world, way, check)
         if quiet > _QUIET:
