@@ -32,7 +32,7 @@ class Delivery:
 
     Attributes:
         saved: what the annotation of values found before must hold.
-        missing: containers that the catalogue names and the workload doesn't have.
+        missing: containers and maps that the catalogue names and the workload doesn't have.
         unsupported: settings that a component can't take, by sentence.
     """
 
@@ -74,7 +74,11 @@ def deliver(
         unsupported += [f"{place}: {text}" for text in (*written.unsupported, *written.clamped)]
         key = _key(target)
         if target.container is None:
-            present = workload.fields.get(target.path, {})
+            if target.path not in workload.fields:
+                # To make it would switch something on that isn't there, such as a sidecar.
+                missing.append(place)
+                continue
+            present = workload.fields[target.path]
             saved.setdefault(key, found_fields(present, owned(target.dialect)))
             wanted[key] = dict(written.fields)
             changed = edit_fields(present, written.fields)

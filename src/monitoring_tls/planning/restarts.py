@@ -129,6 +129,8 @@ def _assess(
     elif not rolled:
         untrusting = any(p.trusts in {Fact.STALE, Fact.REFUTED} for p in stale)
         why.append(f"its pods must {'trust the new CA' if untrusting else 'serve the new leaf'}, read only at start")
+    # Whoever is to be made anew for something newer shows no failure of what was done before.
+    telling = [proof for proof in proofs if not proof.needs_restart or proof in again]
     patch = None
     if why and not (failed and again):
         patch = PatchWorkload(
@@ -149,7 +151,7 @@ def _assess(
         patch,
         unfinished,
         failed,
-        _unproved(snapshot, desired, component, workload, pods, proofs, now, judged=enforce and not delivery.changes),
+        _unproved(snapshot, desired, component, workload, pods, telling, now, judged=enforce and not delivery.changes),
         _not_before(proofs, again, desired) if stale else None,
     )
 

@@ -11,7 +11,7 @@ from monitoring_tls.model.action import DeletePod, PatchWorkload, WriteDerived, 
 from monitoring_tls.model.component import WorkloadRef
 from monitoring_tls.model.desired import Mode
 from monitoring_tls.model.snapshot import Evidence, Outcome
-from tests.pki_support import NOW, SERVER, domain
+from tests.pki_support import NOW, SERVER, WORKING, domain
 from tests.property.world import environment, operator, walk
 from tests.property.world.quick import remembered
 from tests.property.world.reading import held
@@ -425,3 +425,11 @@ def test_time_alone_is_always_announced() -> None:
         world = acted
     assert finished(world)
     assert walk.wrote(world, world) == "nothing"
+
+
+def test_workloads_that_were_all_restarted_too_early_do_not_wait_for_each_other() -> None:
+    wish = desired((K8S, RULER), reloads_leaf=False, requested="a test")
+    start = running(wish, WORKING["path length 0"])
+    # The controller takes a minute to begin; so all pods start in the second in which the new leaves are issued.
+    slow = environment.tick(fairly(start, until=lambda world: K8S in world.rollouts))
+    assert finished(fairly(slow))
