@@ -16,11 +16,13 @@ class Mount:
 
     Attributes:
         pointer: the JSON pointer (RFC 6901) of the name in the owner's object, where it can be moved to another name.
+        optional: whether a pod starts without it too.
     """
 
     kind: str
     name: str
-    pointer: str | None = field(default=None, compare=False)
+    pointer: str | None = None
+    optional: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,10 @@ class PodView:
 
     Attributes:
         started: per container that runs: since when.
+        terminating: it is on its way out, or has run its course (evicted, for instance).
         never_started: no container of it has ever run: it waits for its volumes (``ContainerCreating``).
         restart_hash: the restart annotation it was made with.
-        mounts: the Secrets and ConfigMaps it needs to start.
+        mounts: the Secrets and ConfigMaps it refers to.
     """
 
     namespace: str

@@ -120,12 +120,13 @@ def pod_view(obj: Object) -> PodView:
         owned=any(ref.get("controller") for ref in metadata.get("ownerReferences") or ()),
         ip=status.get("podIP"),
         ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ()),
-        terminating="deletionTimestamp" in metadata,
+        # A pod that was evicted stays as an object until somebody cleans up, and will never run again.
+        terminating="deletionTimestamp" in metadata or status.get("phase") in {"Failed", "Succeeded"},
         never_started=_never_started(spec, status),
         created=parse_time(metadata.get("creationTimestamp")) or _EPOCH,
         started=running,
         restart_hash=(metadata.get("annotations") or {}).get(RESTART),
-        mounts=frozenset(mounts(spec, ("spec",), required_only=True)),
+        mounts=frozenset(mounts(spec, ("spec",))),
     )
 
 

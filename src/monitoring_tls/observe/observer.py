@@ -326,7 +326,7 @@ def _rollouts(owners: Mapping[WorkloadRef, OwnerView]) -> dict[WorkloadRef, tupl
 def _workload(view: OwnerView, rollouts: tuple[Rollout, ...], owners: Mapping[WorkloadRef, OwnerView]) -> WorkloadView:
     mounts: frozenset[Mount] = view.mounts
     if view.ref.kind in CUSTOM_RESOURCES:
-        # What prometheus-operator adds to the template by itself; the pointers of the owner's own mounts win.
+        # What prometheus-operator adds to the template by itself; without a pointer, as nothing there is ours to move.
         mounts |= frozenset(
             Mount(mount.kind, mount.name)
             for owned in owners.values()

@@ -38,30 +38,25 @@ def pointer(path: tuple[str, ...]) -> str:
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def mounts(spec: Any, path: tuple[str, ...], *, required_only: bool = False) -> Iterator[Mount]:
+def mounts(spec: Any, path: tuple[str, ...]) -> Iterator[Mount]:
     """Every Secret and ConfigMap that a pod spec refers to.
 
     Args:
         spec: the object that has ``volumes`` and ``containers``.
         path: where it stands, for the pointers.
-        required_only: leave out those without which the pod starts all the same.
     """
     for index, volume in enumerate(_items(spec, "volumes")):
         base = (*path, "volumes", str(index))
-        yield from _source(volume.get("secret"), "Secret", "secretName", (*base, "secret"), required_only=required_only)
-        yield from _source(
-            volume.get("configMap"), "ConfigMap", "name", (*base, "configMap"), required_only=required_only
-        )
+        yield from _source(volume.get("secret"), "Secret", "secretName", (*base, "secret"))
+        yield from _source(volume.get("configMap"), "ConfigMap", "name", (*base, "configMap"))
         for number, source in enumerate(_items(volume.get("projected"), "sources")):
             inner = (*base, "projected", "sources", str(number))
-            yield from _source(source.get("secret"), "Secret", "name", (*inner, "secret"), required_only=required_only)
-            yield from _source(
-                source.get("configMap"), "ConfigMap", "name", (*inner, "configMap"), required_only=required_only
-            )
+            yield from _source(source.get("secret"), "Secret", "name", (*inner, "secret"))
+            yield from _source(source.get("configMap"), "ConfigMap", "name", (*inner, "configMap"))
     for containers in ("initContainers", "containers"):
         for number, container in enumerate(_items(spec, containers)):
             inner = (*path, containers, str(number))
-            yield from _environment(container, inner, required_only=required_only)
+            yield from _environment(container, inner)
 
 
 def listed_mounts(spec: Any) -> Iterator[Mount]:
@@ -92,32 +87,25 @@ def _items(obj: Any, field: str) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
-def _source(source: Any, kind: str, field: str, path: tuple[str, ...], *, required_only: bool) -> Iterator[Mount]:
+def _source(source: Any, kind: str, field: str, path: tuple[str, ...]) -> Iterator[Mount]:
     if not isinstance(source, Mapping) or not isinstance(source.get(field), str):
         return
-    if required_only and source.get("optional"):
-        return
-    yield Mount(kind, source[field], pointer((*path, field)))
+    yield Mount(kind, source[field], pointer((*path, field)), optional=bool(source.get("optional")))
 
 
-def _environment(container: Mapping[str, Any], path: tuple[str, ...], *, required_only: bool) -> Iterator[Mount]:
+def _environment(container: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Mount]:
     for index, source in enumerate(_items(container, "envFrom")):
         base = (*path, "envFrom", str(index))
-        yield from _source(source.get("secretRef"), "Secret", "name", (*base, "secretRef"), required_only=required_only)
-        yield from _source(
-            source.get("configMapRef"), "ConfigMap", "name", (*base, "configMapRef"), required_only=required_only
-        )
+        yield from _source(source.get("secretRef"), "Secret", "name", (*base, "secretRef"))
+        yield from _source(source.get("configMapRef"), "ConfigMap", "name", (*base, "configMapRef"))
     for index, variable in enumerate(_items(container, "env")):
         base = (*path, "env", str(index), "valueFrom")
         value = variable.get("valueFrom")
         if isinstance(value, Mapping):
-            yield from _source(
-                value.get("secretKeyRef"), "Secret", "name", (*base, "secretKeyRef"), required_only=required_only
-            )
+            yield from _source(value.get("secretKeyRef"), "Secret", "name", (*base, "secretKeyRef"))
             yield from _source(
                 value.get("configMapKeyRef"),
                 "ConfigMap",
                 "name",
                 (*base, "configMapKeyRef"),
-                required_only=required_only,
             )

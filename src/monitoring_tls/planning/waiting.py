@@ -33,11 +33,12 @@ def remake_at(snapshot: Snapshot, desired: Desired, pod: PodView) -> datetime | 
         # Its template has changed since; the Deployment puts another pod in its place by itself.
         return None
     ours = _created_by_us(snapshot, desired)
-    waited_for = [ours[key] for key in ((m.kind, pod.namespace, m.name) for m in pod.mounts) if key in ours]
+    needed = [mount for mount in pod.mounts if not mount.optional]
+    waited_for = [ours[key] for key in ((m.kind, pod.namespace, m.name) for m in needed) if key in ours]
     newest = max(waited_for, default=None)
     if newest is None or newest <= pod.created:
         return None
-    for mount in pod.mounts:
+    for mount in needed:
         store = snapshot.secrets if mount.kind == "Secret" else snapshot.configmaps
         if (pod.namespace, mount.name) not in store:
             return None
