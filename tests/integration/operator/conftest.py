@@ -1,10 +1,10 @@
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.operator.stack import Operators, World
+from tests.leaks import search
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,10 +21,24 @@ def operators() -> Iterator[Operators]:
 
 
 @pytest.fixture(scope="module")
-def new_world(operators: Operators, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], World]]:
-    """Makes a control plane with CRDs, a node and prometheus-operator, and nothing else."""
-    with ExitStack() as stack:
-        yield lambda: stack.enter_context(World(tmp_path_factory.mktemp("world"), operators))
+def shared(operators: Operators, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world for the tests of one module, with stack and operator."""
+    with World(tmp_path_factory.mktemp("world"), operators) as made:
+        made.install_stack()
+        made.start_operator()
+        made.ask()
+        yield made
+        no_leaks(made)
+
+
+@pytest.fixture
+def settled(shared: World) -> World:
+    """The shared world at its fixed point, where each test begins and is to end."""
+    if shared.operators.pid is None:
+        shared.drop_lease()
+        shared.start_operator()
+    shared.until("the fixed point", shared.settled)
+    return shared
 
 
 @pytest.fixture
@@ -32,3 +46,10 @@ def world(operators: Operators, tmp_path: Path) -> Iterator[World]:
     """A control plane of the test's own, on which no operator ever ran."""
     with World(tmp_path, operators) as made:
         yield made
+        no_leaks(made)
+
+
+def no_leaks(world: World) -> None:
+    """Look for every key that was ever in a Secret in everything that others may read."""
+    assert world.kubelet.keys
+    assert not search(world.everything_public(), world.kubelet.keys)

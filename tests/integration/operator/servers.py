@@ -7,6 +7,7 @@ and never its client CA (pkg/tls/options.go of v0.42), kube-rbac-proxy re-reads 
 import asyncio
 import contextlib
 import os
+import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -56,34 +57,49 @@ class Program:
 
 
 class Server:
-    """Listens on one address and port for one container."""
+    """Listens on one address and port for one container.
+
+    With sockets of its own, as asyncio's server loses a connection that comes in while it is being closed.
+    """
 
     def __init__(self, program: Program, address: str, port: int, context: Callable[[], ssl.SSLContext]) -> None:
         self.program = program
         self.address = address
         self.port = port
         self._context = context
-        self._listener: asyncio.Server | None = None
-        self._talks: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        self._listener = await asyncio.start_server(self._accept, self.address, self.port)
+    def start(self) -> None:
+        self._listener = socket.create_server((self.address, self.port))
+        self._listener.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     def stop(self) -> None:
         if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
-        for task in self._talks:
+            self._listener = None
+        for task in self._tasks:
             task.cancel()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._talks.add(task)
-            task.add_done_callback(self._talks.discard)
-        with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            connection, _ = listener.accept()
+            task = asyncio.get_running_loop().create_task(self._talk(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            # Also where the task is cancelled before its first step.
+            task.add_done_callback(lambda _: connection.close())
+
+    async def _talk(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(_IDLE):
-                await _serve(reader, writer, self._context())
-        writer.transport.abort()
+                reader, writer = await asyncio.open_connection(sock=connection)
+                try:
+                    await _serve(reader, writer, self._context())
+                finally:
+                    writer.transport.abort()
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:

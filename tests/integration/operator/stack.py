@@ -18,11 +18,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode
 
-
 from demo.manifests import named, parse, read_folder, resource_of
 from demo.serving import PLATFORM, USER_WORKLOAD, serving_objects
 from devcluster import build
 from devcluster.controlplane import ControlPlane
+from monitoring_tls.catalogue.load import load
 from monitoring_tls.kube.client import KubeClient
 from monitoring_tls.kube.resources import (
     APISERVERS,
@@ -31,7 +31,6 @@ from monitoring_tls.kube.resources import (
     EVENTS,
     LEASES,
     MONITORINGTLSES,
-    NAMESPACES,
     PROMETHEUSES,
     SECRETS,
     STATEFULSETS,
@@ -94,6 +93,9 @@ class World:
         self.folder = folder
         self.operators = operators
         self.log = folder / "operator.log"
+        self.catalogue = load("openshift-monitoring")
+        self.originals: dict[str, Object] = {}
+        self._node: asyncio.Task[None] | None = None
         self._plane = ControlPlane(folder / "control-plane")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -106,6 +108,7 @@ class World:
             undo.callback(self._thread.join)
             undo.callback(self._loop.call_soon_threadsafe, self._loop.stop)
             self.client = KubeClient.from_kubeconfig(self._plane.kubeconfig)
+            undo.callback(lambda: self.run(_end_tasks()))
             undo.callback(lambda: self.run(self.client.aclose()))
             self.kubeconfig = self._plane.user_kubeconfig(OPERATOR, ["system:masters"])
             self._install(undo)
@@ -126,6 +129,8 @@ class World:
         """Wait for a condition, with a deadline that only a failure reaches."""
         deadline = time.monotonic() + seconds
         while not condition():
+            if self._node is not None and self._node.done():
+                raise AssertionError(f"the test kubelet ended: {self._node.exception()!r}")
             if self.operators.pid is not None and not Path(f"/proc/{self.operators.pid}").exists():
                 raise AssertionError(f"the operator ended: {self.log.read_text()[-3000:]}")
             if time.monotonic() > deadline:
@@ -288,7 +293,9 @@ class World:
                 self.create(obj)
         self.kubelet = FakeKubelet(self.client, (PLATFORM, USER_WORKLOAD))
         self._start_kubelet(undo)
-        self.create({"apiVersion": APISERVERS.api_version, "kind": "APIServer", "metadata": {"name": "cluster"}, "spec": {}})
+        self.create(
+            {"apiVersion": APISERVERS.api_version, "kind": "APIServer", "metadata": {"name": "cluster"}, "spec": {}}
+        )
         for obj in serving_objects():
             self.create(obj)
         self._start_prometheus_operator(undo)
@@ -308,7 +315,10 @@ class World:
             obj.get("spec", {}).pop("minReadySeconds", None)
         change(objects)
         for obj in objects:
-            self.create(obj)
+            made = self.create(obj)
+            if obj["kind"] in {"Prometheus", "ThanosRuler", "Deployment"}:
+                metadata = made["metadata"]
+                self.originals[f"{obj['kind']}/{metadata['namespace']}/{metadata['name']}"] = made["spec"]
 
     def _start_kubelet(self, undo: ExitStack) -> None:
         async def start() -> asyncio.Task[None]:
@@ -318,7 +328,7 @@ class World:
             running.cancel()
             await asyncio.wait({running})
 
-        running = self.run(start())
+        self._node = running = self.run(start())
         undo.callback(lambda: self.run(stop()))
 
     def _start_prometheus_operator(self, undo: ExitStack) -> None:
@@ -390,6 +400,16 @@ class Operators:
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+async def _end_tasks() -> None:
+    """End what still runs in the loop, and let connections that are being closed close."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _established(crd: Object) -> bool:

@@ -232,7 +232,7 @@ class FakeKubelet:
         address = self._addresses.next()
         try:
             for container in pod.obj["spec"]["containers"]:
-                await self._start(pod, container, address)
+                self._start(pod, container, address)
         except BadFlagError as error:
             await self._event(pod, "BackOff", str(error))
             await self._report(pod, "Running", {"waiting": {"reason": "CrashLoopBackOff", "message": str(error)}})
@@ -240,7 +240,7 @@ class FakeKubelet:
         self.starts.append(Start(pod.namespace, pod.name, pod.uid))
         await self._report(pod, "Running", {"running": {"startedAt": _now()}}, address)
 
-    async def _start(self, pod: Pod, container: Object, address: str) -> None:
+    def _start(self, pod: Pod, container: Object, address: str) -> None:
         name, args = container["name"], container.get("args") or []
         program = Program(
             pod.name,
@@ -252,7 +252,7 @@ class FakeKubelet:
         if not args:
             return
         for server in servers_of(program, kind, address):
-            await server.start()
+            server.start()
             pod.servers.append(server)
         if kind == "thanos" and args[0] == "query":
             pod.clients.append(self._spawn(query(program, self._grpc_servers, self.traffic)))
