@@ -24,7 +24,7 @@ from monitoring_tls.planning.certificates import (
 from monitoring_tls.planning.consumers import consumers_of, since
 from monitoring_tls.planning.probes import ProbeWish, wishes
 from monitoring_tls.planning.proof import Fact, Kind, PodProof, prove
-from monitoring_tls.planning.restarts import WorkloadState, assess, next_patches
+from monitoring_tls.planning.restarts import WorkloadState, assess, next_patches, patches_asleep
 from monitoring_tls.planning.waiting import pods_to_remake, remake_at
 
 
@@ -77,12 +77,14 @@ def plan(snapshot: Snapshot, desired: Desired, now: datetime) -> Plan:
     # In mode Audit the operator only gives back what it had taken; beside another live operator, not even that.
     gives_back = desired.mode is Mode.AUDIT and snapshot.foreign_operator is None
     rewrites = may_act and any(isinstance(action, WriteDomain | WriteDerived) for action in certificates)
-    patches = () if rewrites else next_patches(states, now)
+    # Pods that wait for Secrets which are about to be made should start with the right settings at once.
+    patches = patches_asleep(states) if rewrites else next_patches(states, now)
     waiting = () if rewrites else tuple(pods_to_remake(snapshot, desired, now))
     tidy = () if rewrites else tuple(_tidy(snapshot, domains))
     allowed = patches if desired.restart.automatic else ()
     everything: tuple[Action, ...] = (*certificates, *patches, *waiting, *tidy)
-    actions = (*certificates, *allowed, *waiting, *tidy) if may_act else allowed if gives_back else ()
+    ordered = (*allowed, *certificates) if rewrites else (*certificates, *allowed)
+    actions = (*ordered, *waiting, *tidy) if may_act else allowed if gives_back else ()
     return Plan(
         actions=actions,
         withheld=tuple(action for action in everything if action not in actions),

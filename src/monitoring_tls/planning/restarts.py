@@ -60,14 +60,18 @@ def assess(
     )
 
 
+def patches_asleep(states: Sequence[WorkloadState]) -> tuple[PatchWorkload, ...]:
+    """Changes of workloads none of whose pods has started: they disturb nobody, so they are made at once."""
+    return tuple(s.patch for s in states if s.patch is not None and not s.running)
+
+
 def next_patches(states: Sequence[WorkloadState], now: datetime) -> tuple[PatchWorkload, ...]:
     """The patches that may be made now, where restarts are automatic.
 
-    A workload none of whose pods has started is changed at once. Of the others one at a time, and only while nothing
-    that was changed before is unfinished, unproved or failed: in the middle of a rotation every mix of old and new
-    pods can talk, so waiting is always safe.
+    Of workloads that run one at a time, and only while nothing that was changed before is unfinished, unproved or
+    failed: in the middle of a rotation every mix of old and new pods can talk, so waiting is always safe.
     """
-    asleep = tuple(s.patch for s in states if s.patch is not None and not s.running)
+    asleep = patches_asleep(states)
     for state in states:
         if state.patch is None or not state.running:
             continue

@@ -15,6 +15,10 @@ from monitoring_tls.model.snapshot import PodView, Snapshot
 # The kubelet's first retries come within this time by themselves.
 GRACE = timedelta(seconds=3)
 
+# Kinds whose controller may wait for an old pod before it makes a new one. prometheus-operator's StatefulSets make all
+# of their pods at once (podManagementPolicy Parallel).
+_IN_ORDER = frozenset({"StatefulSet", "DaemonSet"})
+
 
 def pods_to_remake(snapshot: Snapshot, desired: Desired, now: datetime) -> Iterator[DeletePod]:
     """Pods that never started, although everything of ours that they waited for has been there for `GRACE`."""
@@ -29,8 +33,8 @@ def remake_at(snapshot: Snapshot, desired: Desired, pod: PodView) -> datetime | 
     if not pod.never_started or pod.terminating or not pod.owned or pod.uid in snapshot.deleted_pods:
         return None
     owner = snapshot.workloads.get(pod.workload) if pod.workload else None
-    if owner is not None and owner.ref.kind == "Deployment" and pod.restart_hash != owner.restart_hash:
-        # Its template has changed since; the Deployment puts another pod in its place by itself.
+    if owner is not None and owner.ref.kind not in _IN_ORDER and pod.restart_hash != owner.restart_hash:
+        # Its template has changed since; its controller puts another pod in its place by itself.
         return None
     ours = _created_by_us(snapshot, desired)
     needed = [mount for mount in pod.mounts if not mount.optional]

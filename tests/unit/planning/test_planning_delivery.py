@@ -43,6 +43,13 @@ QUERIER = Component(
     ),
     (),
 )
+BOTH = Component(
+    "querier",
+    QUERIER.workload,
+    (),
+    tuple(SettingsTarget(dialect, "query") for dialect in (Dialect.THANOS_CLIENT_FLAGS, Dialect.KUBE_RBAC_PROXY_FLAGS)),
+    (),
+)
 
 WORDS = st.text(string.ascii_lowercase, min_size=1, max_size=5)
 OURS = st.sampled_from(
@@ -172,6 +179,12 @@ def test_a_deployments_arguments_come_back_exactly(
     query: list[str] | None, proxy: list[str] | None, annotations: dict[str, str] | None, names: list[str]
 ) -> None:
     round_trip(QUERIER, deployment(query, proxy, annotations), names)
+
+
+@settings(max_examples=150, deadline=None)
+@given(query=ARGS, names=st.lists(st.sampled_from(PROFILES), min_size=1, max_size=3))
+def test_what_two_dialects_change_in_one_list_comes_back_exactly(query: list[str] | None, names: list[str]) -> None:
+    round_trip(BOTH, deployment(query, [], None), names)
 
 
 @settings(max_examples=150, deadline=None)
