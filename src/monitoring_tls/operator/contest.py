@@ -74,7 +74,8 @@ def _managers(snapshot: Snapshot, namespace: str, name: str) -> tuple[str, ...]:
 def _problem(what: str, managers: tuple[str, ...]) -> Problem:
     who = f"field manager {', '.join(managers)}" if managers else "another writer (see its managedFields)"
     text = (
-        f"{what} is changed by {who} as often as it is put right; it is left alone for ten minutes after the last time"
+        f"{what} doesn't keep what is written: it is changed by {who}, or its CRD doesn't know a field; "
+        "it is left alone for ten minutes after the last time"
     )
     return Problem("Contested", text)
 

@@ -86,9 +86,7 @@ class Operator:
 
     def _settings_changed(self, reason: str) -> None:
         self._trigger.mark(reason)
-        if self._settings.spec is not None:
-            desired, _ = self._read()
-            self._parts.own_port.follow(desired.profile.effective)
+        self._parts.own_port.follow(self._read()[0].profile.effective)
 
     def _read(self) -> tuple[Desired, tuple[Problem, ...]]:
         obj = self._settings.object or {}

@@ -249,7 +249,7 @@ def _component(state: WorkloadState, plan: Plan, snapshot: Snapshot, desired: De
     )
     messages = [state.failed or state.unfinished, *state.unproved]
     if state.delivery.missing:
-        messages.append(f"in the catalogue but not in the pods: {', '.join(state.delivery.missing)}")
+        messages.append(f"in the catalogue, but not there: {', '.join(state.delivery.missing)}")
     rollout = state.workload.rollout
     return {
         "name": state.component.name,
@@ -276,7 +276,7 @@ def _old_trust(plan: Plan) -> Iterator[str]:
         for proof in plan.proofs:
             use = proof.consumer.use
             begun = [proof.pod.started[use.container]] if use.container in proof.pod.started else []
-            if use.domain == view.domain.domain and not use.reloads_trust and begun and begun[0] < view.retired_at:
+            if use.domain == view.domain.domain and not use.reloads_trust and begun and begun[0] <= view.retired_at:
                 yield f"{proof.pod.namespace}/{proof.pod.name}/{use.container}"
 
 
