@@ -87,7 +87,7 @@ def test_a_fresh_install_starts_every_pod_with_its_settings_in_one_go() -> None:
 
 def test_workloads_that_never_started_are_all_changed_at_once() -> None:
     start = waiting(shipped())
-    patches = [action for action in operator.planned(start).actions if isinstance(action, PatchWorkload)]
+    patches = [action for action in actions(start) if isinstance(action, PatchWorkload)]
     assert {patch.ref for patch in patches} == set(start.workloads)
     assert all(patch.restart_hash and (patch.lists or patch.maps) for patch in patches)
 
