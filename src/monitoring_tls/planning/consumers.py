@@ -105,8 +105,12 @@ def since(view: SecretView, annotation: str) -> datetime:
 
 
 def created_with(view: SecretView, moment: datetime) -> bool:
-    """Whether the Secret came into being with what it has held since ``moment``: no older copy is cached anywhere."""
-    return abs(view.created - moment) <= CLOCK_SKEW
+    """Whether the Secret came into being with what it has held since ``moment``: no older copy is cached anywhere.
+
+    Times alone don't tell, as clocks may differ: a rotation can begin moments after the Secret was made. Then its
+    bundle also holds the CA that it was made with.
+    """
+    return len(bundle_of(view)) == 1 and abs(view.created - moment) <= CLOCK_SKEW
 
 
 def _mounted(snapshot: Snapshot, workload: WorkloadView, spec: DerivedSpec) -> str | None:
