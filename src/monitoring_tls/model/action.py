@@ -118,11 +118,16 @@ class PatchWorkload:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """Let a pod's controller make it again."""
+    """Let a pod's controller make it again.
+
+    Attributes:
+        resource_version: of the pod that was looked at: one that has started meanwhile is left alone.
+    """
 
     namespace: str
     name: str
     uid: str
+    resource_version: str
     why: str
 
 

@@ -113,7 +113,9 @@ class Executor:
             case PatchWorkload():
                 await self._patch(action, snapshot)
             case DeletePod():
-                await self._env.client.delete(PODS, action.namespace, action.name, uid=action.uid)
+                await self._env.client.delete(
+                    PODS, action.namespace, action.name, uid=action.uid, resource_version=action.resource_version
+                )
                 self._deleted_pods.add(action.uid)
                 log.info("pod deleted for its controller to make again", pod=action.name, why=action.why)
             case DeleteSecret():

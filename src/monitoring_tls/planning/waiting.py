@@ -25,7 +25,8 @@ def pods_to_remake(snapshot: Snapshot, desired: Desired, now: datetime) -> Itera
     for pod in snapshot.pods:
         moment = remake_at(snapshot, desired, pod)
         if moment is not None and now >= moment:
-            yield DeletePod(pod.namespace, pod.name, pod.uid, "it waits for a mount that is there by now")
+            why = "it waits for a mount that is there by now"
+            yield DeletePod(pod.namespace, pod.name, pod.uid, pod.resource_version, why)
 
 
 def remake_at(snapshot: Snapshot, desired: Desired, pod: PodView) -> datetime | None:

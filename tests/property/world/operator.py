@@ -19,6 +19,7 @@ from monitoring_tls.model.action import (
     WriteDomain,
 )
 from monitoring_tls.model.certificate import TrustDomain
+from monitoring_tls.model.snapshot import Snapshot
 from monitoring_tls.pki.domain import Material, apply, parse, salvage
 from monitoring_tls.pki.state import format_time
 from monitoring_tls.planning import plan as planning
@@ -44,11 +45,16 @@ def planned(world: World) -> planning.Plan:
     return planning.plan(snapshot(world), world.desired, world.now)
 
 
-def step(world: World) -> World | None:
-    """The next write; None where there is none to make."""
+def step(world: World, seen: Snapshot | None = None) -> World | None:
+    """The next write; None where there is none to make.
+
+    Args:
+        world: as it is.
+        seen: as the operator's caches have it; by default they are up to date.
+    """
     passing = world.passing
     if passing is None:
-        seen = snapshot(world)
+        seen = seen or snapshot(world)
         actions = planning.plan(seen, world.desired, world.now).actions
         if not actions:
             return None
@@ -195,7 +201,7 @@ def _frozen(values: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
 
 def _delete_pod(world: World, action: DeletePod) -> World:
     pod = next((pod for pod in world.pods if pod.uid == action.uid), None)
-    if pod is None:
+    if pod is None or pod.phase.value != action.resource_version:
         raise StaleError
     assert pod.phase is Phase.WAITING, "only a pod that never started is deleted"
     pods = tuple(other for other in world.pods if other.uid != action.uid)

@@ -103,7 +103,7 @@ def pod_view(world: World, pod: Pod) -> PodView:
         namespace=pod.ref.namespace if pod.ref else world.desired.catalogue.namespaces[0],
         name=f"{pod.ref.name if pod.ref else 'bare'}-{pod.slot}",
         uid=pod.uid,
-        resource_version="1",
+        resource_version=pod.phase.value,
         workload=pod.ref,
         owned=pod.ref is not None,
         ip="127.0.0.1",
