@@ -150,11 +150,14 @@ def test_a_contested_secret_is_left_alone_by_name(settled: World) -> None:
     def differs() -> bool:
         return world.secret(name, USER_WORKLOAD)["data"] == patch["data"]
 
-    for _ in range(3):
+    def contested() -> bool:
+        return world.condition("Degraded") == ("True", "Contested")
+
+    # At the latest the fourth time; other tests may have had it repaired in these ten minutes too.
+    for _ in range(4):
         world.patch(SECRETS, USER_WORKLOAD, name, patch, manager="another-operator")
-        world.until("the repair", lambda: not differs())
-    world.patch(SECRETS, USER_WORKLOAD, name, patch, manager="another-operator")
-    world.until("Degraded", lambda: world.condition("Degraded") == ("True", "Contested"))
+        world.until("the repair, or the end of repairs", lambda: not differs() or contested())
+    assert contested()
     message = next(c["message"] for c in world.status()["conditions"] if c["type"] == "Degraded")
     assert f"Secret/{name} -n {USER_WORKLOAD}" in message
     assert "another-operator" in message

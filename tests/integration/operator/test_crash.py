@@ -1,0 +1,132 @@
+"""An operator that dies in the middle of its work, by SIGKILL, and the next one that goes on from what it finds."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.operator.checks import bundle, consistent, fingerprints, leaf, served
+from tests.integration.operator.stack import PATIENCE, PODS, Operators, Request, World, now
+
+_STATE_WRITES = 14
+"""Of a rotation: twice the CA's Secret and its four copies, and between them each of the four workloads once."""
+
+
+class Rotation:
+    """One rotation, from its request to what must hold at its end, however often the operator died in between."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.reason = uuid.uuid4().hex
+        self.begun = now()
+        self._old = bundle(world)
+        self._generations = world.generations()
+        self._starts = len(world.kubelet.starts)
+        self._bundles = len(world.kubelet.bundles)
+        world.ask(rotation={"requested": self.reason})
+
+    def over(self) -> bool:
+        return self.world.rotated(self.reason)
+
+    def check(self) -> None:
+        """The same end as without any death: one new CA, one rollout, and nobody turned away on the way."""
+        world, new = self.world, bundle(self.world)
+        assert len(new) == 1
+        assert new != self._old
+        seen = [fingerprints(pem) for pem in world.kubelet.bundles[self._bundles :]]
+        assert seen == [[*new, *self._old], new], "exactly one CA was ever made"
+        assert consistent(world)
+        assert set(served(world)) == {leaf(world, "prometheus-server")}
+        assert world.starts(self._starts) == PODS
+        assert world.generations() == {name: number + 1 for name, number in self._generations.items()}
+        assert world.kubelet.traffic.failures == []
+        assert world.kubelet.traffic.answered
+
+
+@pytest.fixture(scope="module")
+def crashing(operators: Operators, shared: World) -> World:
+    shared.until("the fixed point", shared.settled)
+    operators.stop()
+    return shared
+
+
+@pytest.fixture
+def stopped(crashing: World) -> Iterator[World]:
+    """The world at its fixed point, without an operator."""
+    crashing.operators.stop()
+    crashing.drop_lease()
+    yield crashing
+    crashing.operators.stop()
+
+
+def test_dies_after_every_single_write(stopped: World) -> None:
+    world, deaths = stopped, 0
+    rotation = Rotation(world)
+    while True:
+        world.start_operator(writes=1, state_only=True)
+        if not _lives_until_over(rotation):
+            assert world.operators.wait() == -signal.SIGKILL
+            world.drop_lease()
+            deaths += 1
+            continue
+        break
+    rotation.check()
+    written = [f"{r.verb} {r.resource}/{r.name}" for r in world.work_requests(rotation.begun) if _changes_state(r)]
+    assert len(written) == _STATE_WRITES, written
+    assert deaths == _STATE_WRITES
+
+
+@pytest.mark.parametrize("writes", [3, 9, 16])
+def test_dies_once_after_some_write(stopped: World, writes: int) -> None:
+    """Writes of events and of the status count here too: each number is another moment of the same rotation."""
+    world = stopped
+    rotation = Rotation(world)
+    world.start_operator(writes=writes)
+    if not _lives_until_over(rotation):
+        assert world.operators.wait() == -signal.SIGKILL
+        world.drop_lease()
+        world.start_operator()
+        world.until("the end of the rotation", rotation.over)
+    rotation.check()
+
+
+def test_the_command_is_killed_in_the_middle(stopped: World) -> None:
+    world = stopped
+    argv = [sys.executable, "-m", "monitoring_tls", "run", "--kubeconfig", str(world.kubeconfig), "--metrics-port=0"]
+    rotation = Rotation(world)
+    with world.log.open("ab") as log:
+        first = subprocess.Popen(["setpriv", "--pdeathsig=KILL", "--", *argv], stdout=log, stderr=log)
+        world.until("the new CA", lambda: len(bundle(world)) > 1)
+        os.kill(first.pid, signal.SIGKILL)
+        assert first.wait() == -signal.SIGKILL
+        world.drop_lease()
+        second = subprocess.Popen(["setpriv", "--pdeathsig=KILL", "--", *argv], stdout=log, stderr=log)
+        world.until("the end of the rotation", rotation.over)
+        second.terminate()
+        assert second.wait() == 0
+    rotation.check()
+
+
+def _changes_state(request: Request) -> bool:
+    return (
+        request.verb in {"create", "patch", "update", "delete"}
+        and request.resource != "events"
+        and (request.subresource != "status")
+    )
+
+
+def _lives_until_over(rotation: Rotation) -> bool:
+    """Wait for the end of the rotation or of the operator: whether it was the rotation's."""
+    pid, deadline = rotation.world.operators.pid, time.monotonic() + PATIENCE
+    while Path(f"/proc/{pid}").exists():
+        if rotation.over():
+            return True
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return False
