@@ -17,7 +17,7 @@ from monitoring_tls.planning import certificates, plan, proof, restarts
 from monitoring_tls.planning.certificates import DomainView
 from monitoring_tls.planning.proof import Fact, PodProof
 from tests.pki_support import WORKING
-from tests.property.world import walk
+from tests.property.world import lagging, walk
 from tests.property.world.quick import remembered
 from tests.property.world.stacks import K8S, QUERIER, RULER, deaf, desired, running
 from tests.property.world.values import World
@@ -224,3 +224,28 @@ def test_a_missing_guard_is_noticed(case: Case, monkeypatch: Patch) -> None:
     case.without(monkeypatch)
     with pytest.raises(BrokenRuleError, match=case.notices):
         walk.everywhere(start)
+
+
+def what_is_not_yet_written_counts(patch: Patch) -> None:
+    def view(*args: Any) -> DomainView:
+        found = certificates.view_domain(*args)
+        return replace(found, undelivered=tuple(text for text in found.undelivered if "not yet written" not in text))
+
+    patch.setattr(plan, "view_domain", view)
+
+
+def _two_hundred_ways(start: World) -> None:
+    for seed in range(200):
+        lagging.at_random(start, seed, steps=250)
+
+
+@pytest.mark.parametrize(
+    "without", [what_is_not_yet_written_counts, kubelets_are_taken_to_be_quick, ending_pods_are_forgotten]
+)
+def test_a_missing_guard_is_noticed_where_caches_are_behind(
+    without: Callable[[Patch], None], monkeypatch: Patch
+) -> None:
+    start = replace(running(desired((K8S, QUERIER, RULER), blind=False)), requests=("first", "second"))
+    without(monkeypatch)
+    with pytest.raises(BrokenRuleError, match="does not accept"):
+        _two_hundred_ways(start)

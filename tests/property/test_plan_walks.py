@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from monitoring_tls.model.certificate import KeyAlgorithm
+from monitoring_tls.model.component import WorkloadRef
 from tests.pki_support import WORKING
-from tests.property.world import operator, walk
+from tests.property.world import lagging, operator, walk
 from tests.property.world.quick import remembered
 from tests.property.world.rules import finished
 from tests.property.world.stacks import K8S, QUERIER, RULER, deaf, desired, running, with_policy
@@ -54,37 +55,43 @@ def test_every_way_keeps_the_rules_and_comes_to_the_end(name: str) -> None:
     assert walked.states > 100
 
 
-ORDERS = ((K8S, RULER, QUERIER), (QUERIER, K8S), (K8S, QUERIER, RULER))
+ORDERS: tuple[tuple[WorkloadRef, ...], ...] = ((K8S, RULER, QUERIER), (QUERIER, K8S), (K8S, QUERIER, RULER))
 
 
-# Of a walk at random nothing is left to make smaller.
-@settings(
-    max_examples=60,
-    deadline=None,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    suppress_health_check=[HealthCheck.too_slow],
-)
-@given(
-    kind=st.sampled_from(sorted(WORKING)),
-    old=st.sampled_from((KeyAlgorithm.ECDSA_P256, KeyAlgorithm.RSA_2048, KeyAlgorithm.ECDSA_P521)),
-    new=st.sampled_from((KeyAlgorithm.ECDSA_P256, KeyAlgorithm.ECDSA_P384)),
-    order=st.sampled_from(ORDERS),
-    reloads_leaf=st.booleans(),
-    blind=st.booleans(),
-    seed=st.integers(0, 2**32),
-)
-def test_ways_at_random_with_several_rotations_and_every_mishap(
-    kind: str,
-    old: KeyAlgorithm,
-    new: KeyAlgorithm,
-    order: tuple[object, ...],
-    reloads_leaf: bool,  # noqa: FBT001 - drawn by hypothesis
-    blind: bool,  # noqa: FBT001 - drawn by hypothesis
-    seed: int,
-) -> None:
-    wish = with_policy(desired(order, reloads_leaf=reloads_leaf, blind=blind), new)  # type: ignore[arg-type]
-    start = running(wish, WORKING[kind], algorithm=old)
-    start = replace(start, crashes=2, losses=1, jumps=1, requests=("first", "second"))
-    end = walk.at_random(start, seed, steps=120)
+def at_random(examples: int) -> settings:
+    """Of a walk at random nothing is left to make smaller."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        phases=(Phase.explicit, Phase.reuse, Phase.generate),
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> World:
+    """A stack with an adopted CA of any kind that works."""
+    new = draw(st.sampled_from((KeyAlgorithm.ECDSA_P256, KeyAlgorithm.ECDSA_P384)))
+    old = draw(st.sampled_from((KeyAlgorithm.ECDSA_P256, KeyAlgorithm.RSA_2048, KeyAlgorithm.ECDSA_P521)))
+    wish = desired(draw(st.sampled_from(ORDERS)), reloads_leaf=draw(st.booleans()), blind=draw(st.booleans()))
+    world = running(with_policy(wish, new), WORKING[draw(st.sampled_from(sorted(WORKING)))], algorithm=old)
+    return replace(world, crashes=2, losses=draw(st.integers(0, 1)), requests=("first", "second"))
+
+
+SEEDS = st.integers(0, 2**32)
+
+
+@at_random(60)
+@given(start=stacks(), seed=SEEDS)
+def test_ways_at_random_with_several_rotations_renewals_and_every_mishap(start: World, seed: int) -> None:
+    end = walk.at_random(replace(start, jumps=1), seed, steps=120)
+    assert finished(end)
+    assert operator.step(end) is None
+
+
+@at_random(40)
+@given(start=stacks(), seed=SEEDS)
+def test_ways_at_random_with_caches_that_are_behind(start: World, seed: int) -> None:
+    end = lagging.at_random(start, seed, steps=250)
     assert finished(end)
     assert operator.step(end) is None

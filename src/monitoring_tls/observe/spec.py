@@ -53,7 +53,7 @@ def parse_wishes(spec: Mapping[str, Any] | None) -> Wishes:
         raise SpecError(
             OBJECT,
             "spec.certificates.grpc.leaf.duration",
-            str(at(spec, ("certificates", "grpc", "leaf", "duration"))),
+            str(at(spec, ("certificates", "grpc", "leaf", "duration")) or "2160h (the default)"),
             "it must be shorter than the signer's",
         )
     percent = at(spec, ("rotation", "renewAt"))

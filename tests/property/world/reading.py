@@ -35,8 +35,17 @@ def view(secret: Stored) -> SecretView:
     return secret_view({"metadata": metadata, "data": data}, "monitoring-tls-operator")
 
 
+_LATEST: list[tuple[World, Snapshot]] = []
+
+
 def snapshot(world: World) -> Snapshot:
-    """Everything the operator may know."""
+    """Everything the operator may know. Operator and prober look at the same world: it is read once for both."""
+    if not _LATEST or _LATEST[0][0] is not world:
+        _LATEST[:] = [(world, _read(world))]
+    return _LATEST[0][1]
+
+
+def _read(world: World) -> Snapshot:
     return Snapshot(
         namespaces=frozenset(world.desired.catalogue.namespaces),
         secrets={key: view(secret) for key, secret in world.secrets.items()},

@@ -76,6 +76,12 @@ def grpc(part: str, **values: str) -> dict[str, Any]:
             "17520h",
             "it must be shorter than the signer's",
         ),
+        (
+            grpc("signer", duration="1h"),
+            "spec.certificates.grpc.leaf.duration",
+            "2160h (the default)",
+            "it must be shorter than the signer's",
+        ),
     ],
 )
 def test_an_error_says_where_what_and_what_instead(spec: dict[str, Any], field: str, value: str, remedy: str) -> None:
