@@ -67,7 +67,7 @@ def leaves_are_not_proved(patch: Patch) -> None:
 
 
 def _proved(patch: Patch, fact: str) -> None:
-    original = plan.prove
+    original = proof.prove
 
     def prove(*args: Any) -> tuple[PodProof, ...]:
         return tuple(dataclasses.replace(found, **{fact: Fact.PROVED}) for found in original(*args))  # type: ignore[arg-type]
@@ -117,7 +117,7 @@ def obstacles_are_not_seen(patch: Patch) -> None:
 
 
 def leaves_are_issued_before_trust(patch: Patch) -> None:
-    original = plan.domain_action
+    original = certificates.domain_action
 
     def act(snapshot: Any, wish: Desired, view: DomainView, now: datetime) -> WriteDomain | None:
         if view.rotation is not None and view.rotation.stage is Stage.INTRODUCED and view.secret is not None:
@@ -139,7 +139,7 @@ def hashes_are_of_the_moment(patch: Patch) -> None:
 
 def _every_difference_restarts(patch: Patch, digest: Callable[[Any], object]) -> None:
     """A planner that writes the annotation whenever it differs, of the whole bundle."""
-    original = plan.assess
+    original = restarts.assess
 
     def assess(snapshot: Any, wish: Desired, *args: Any) -> tuple[restarts.WorkloadState, ...]:
         found = []

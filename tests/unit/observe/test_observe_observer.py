@@ -81,7 +81,7 @@ def test_shards_are_one_rollout(hashes: tuple[str, str], ready: tuple[int, int],
 
 
 def test_saved_values_are_read_from_the_annotation() -> None:
-    value = {"go-flags:proxy": {"flags": {}}}
+    value: dict[str, object] = {"go-flags:proxy": {"flags": {}}}
     annotations = {"monitoring-tls.dev/found": json.dumps(value)}
     view = owner_view("Deployment", frozenset())({"metadata": {"name": "x", "annotations": annotations}})
     assert _workload(view, (), {}).saved == value
