@@ -17,7 +17,6 @@ class DomainStep(StrEnum):
         BEGIN_BOTH_TRUSTED: a new CA; bundles [new, old]; leaves unchanged (the longer way, first half).
         ISSUE: all leaves from the new CA (the longer way, second half).
         RETIRE: the old CA, its key and the cross-signed certificate are removed.
-        ACKNOWLEDGE: only note that a requested rotation is already satisfied.
     """
 
     CREATE = "Create"
@@ -26,7 +25,6 @@ class DomainStep(StrEnum):
     BEGIN_BOTH_TRUSTED = "BeginBothTrusted"
     ISSUE = "Issue"
     RETIRE = "Retire"
-    ACKNOWLEDGE = "Acknowledge"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,6 @@ __all__ = [
     "Leaf",
     "Material",
     "PreviousCA",
-    "acknowledge",
     "apply",
     "begin_both_trusted",
     "begin_cross_signed",
@@ -196,11 +195,6 @@ def retire(material: Material, domain: TrustDomain, now: datetime) -> Material:
     )
 
 
-def acknowledge(material: Material, reason: str) -> Material:
-    """Note that a requested rotation is already satisfied."""
-    return replace(material, last_reason=reason)
-
-
 def apply(
     material: Material | None,
     domain: TrustDomain,
@@ -237,8 +231,6 @@ def apply(
             after = issue_leaves(material, domain, now, entropy)
         case DomainStep.RETIRE:
             after = retire(material, domain, now)
-        case DomainStep.ACKNOWLEDGE:
-            after = acknowledge(material, action.reason)
     return after
 
 

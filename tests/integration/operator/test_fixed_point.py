@@ -6,8 +6,10 @@ import itertools
 import uuid
 from collections import Counter
 
+import pytest
+
 from demo.serving import PLATFORM, USER_WORKLOAD
-from monitoring_tls.kube.resources import LEASES, SECRETS, Object
+from monitoring_tls.kube.resources import EVENTS, LEASES, SECRETS, Object
 from monitoring_tls.model.annotations import RESTART
 from monitoring_tls.model.profile import TLSVersion
 from monitoring_tls.operator.keyring import decode
@@ -17,6 +19,7 @@ from monitoring_tls.pki.material import derived_data
 from monitoring_tls.probe.handshake import Handshake, Reach, handshake
 from tests.integration.operator.checks import DERIVED, bundle, consistent, fingerprints, leaf, served
 from tests.integration.operator.stack import PODS, WORKLOADS, World, now
+from tests.leaks import search
 
 _OWNED = WORKLOADS[:4]
 _UPDATED = [("grpc-tls", PLATFORM), *((name, place) for name, (place, _, _) in DERIVED.items())]
@@ -170,6 +173,24 @@ def test_a_contested_secret_is_left_alone_by_name(settled: World) -> None:
     world.until("the fixed point", world.settled)
     assert world.starts(started) == {}
     assert world.kubelet.traffic.failures == []
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2])
+def test_a_leak_in_an_event_would_be_found(settled: World, shift: int) -> None:
+    world = settled
+    key = next(iter(world.kubelet.keys))
+    about = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": PLATFORM, "name": "planted"}
+    event = {
+        "metadata": {"namespace": PLATFORM, "name": f"planted-{shift}"},
+        "involvedObject": about,
+        "reason": "Planted",
+        "message": base64.b64encode(b"x" * shift + key).decode()[:1024],
+        "source": {"component": "test"},
+    }
+    world.run(world.client.create(EVENTS, event))
+    found = search(world.everything_public(), world.kubelet.keys)
+    world.run(world.client.delete(EVENTS, PLATFORM, f"planted-{shift}"))
+    assert {leak.place for leak in found} == {EVENTS.plural}
 
 
 def _fields(world: World) -> dict[str, Object]:

@@ -15,10 +15,11 @@ _MADE = {
 
 
 def test_pods_that_wait_for_their_secrets_are_brought_up(world: World) -> None:
-    # A pod that once failed to mount comes up only if it is made anew, as with a kubelet whose delay has grown.
-    world.kubelet.mount_retry = 3600.0
+    # The delay of pods that wait has grown by the time the operator comes: only made anew they would come up.
+    world.kubelet.mount_retry, of_young_pods = 3600.0, world.kubelet.mount_retry
     world.install_stack()
-    world.until("pods that wait", lambda: len(world.kubelet.pods) == sum(PODS.values()))
+    world.until("pods that wait", lambda: world.kubelet.waiting() == sum(PODS.values()))
+    world.kubelet.mount_retry = of_young_pods
     world.start_operator()
     world.ask()
     world.until("the fixed point", world.settled)

@@ -78,6 +78,7 @@ class Pod:
     files: Files = field(default_factory=dict)
     servers: list[Server] = field(default_factory=list)
     clients: list["asyncio.Task[None]"] = field(default_factory=list)
+    waiting: bool = False
     ending: bool = False
 
     @property
@@ -150,6 +151,10 @@ class FakeKubelet:
             for pod in self.pods.values():
                 pod.stop()
             self._addresses.close()
+
+    def waiting(self) -> int:
+        """How many pods failed to mount something, and wait to try again."""
+        return sum(pod.waiting for pod in self.pods.values())
 
     def servers(self) -> list[Server]:
         """Everything that listens in pods that are not ending."""
@@ -226,9 +231,10 @@ class FakeKubelet:
             files, missing = self._mounts(pod.obj)
             if not missing:
                 break
+            pod.waiting = True
             await self._event(pod, "FailedMount", f"MountVolume.SetUp failed: {missing[0]} not found")
             await asyncio.sleep(self.mount_retry)
-        pod.files = files
+        pod.files, pod.waiting = files, False
         address = self._addresses.next()
         try:
             for container in pod.obj["spec"]["containers"]:

@@ -9,7 +9,6 @@ from monitoring_tls.model.action import DomainStep, WriteDomain
 from monitoring_tls.model.certificate import KeyAlgorithm, LeafUsage, Rotation, Stage
 from monitoring_tls.pki.domain import (
     Material,
-    acknowledge,
     apply,
     begin_both_trusted,
     begin_cross_signed,
@@ -89,7 +88,7 @@ def test_create_keeps_what_peers_still_trust(stable: Material, entropy: PooledEn
 def test_every_stage_survives_the_secret(stable: Material, entropy: PooledEntropy, longer: bool) -> None:  # noqa: FBT001 - a parameter of the test
     begin = begin_both_trusted if longer else begin_cross_signed
     begun = begin(stable, DOMAIN, 'why "not"', LATER, entropy)
-    stages = [stable, begun, acknowledge(begun, "other")]
+    stages = [stable, begun, replace(begun, last_reason="other")]
     if longer:
         stages.append(issue_leaves(begun, DOMAIN, LATER, entropy))
     stages.append(retire(stages[-1], DOMAIN, LATER))
@@ -201,7 +200,7 @@ def test_retiring_under_a_leaf_of_the_old_ca_is_refused(stable: Material, entrop
 
 
 def test_a_rotation_without_a_reason_leaves_the_last_one(stable: Material, entropy: PooledEntropy) -> None:
-    asked = acknowledge(stable, "asked for")
+    asked = replace(stable, last_reason="asked for")
     finished = retire(begin_cross_signed(asked, DOMAIN, "", NOW, entropy), DOMAIN, NOW)
     assert finished.last_reason == "asked for"
 
@@ -343,7 +342,6 @@ def test_apply_makes_the_step_that_was_planned(stable: Material, entropy: Pooled
     issued = apply(introduced, DOMAIN, _action(DomainStep.ISSUE), NOW, entropy)
     assert issued.stage is Stage.ROLLING
     assert apply(issued, DOMAIN, _action(DomainStep.RETIRE), NOW, entropy).rotation is None
-    assert apply(stable, DOMAIN, _action(DomainStep.ACKNOWLEDGE), NOW, entropy).last_reason == "reason"
 
 
 @pytest.mark.parametrize("step", [step for step in DomainStep if step is not DomainStep.CREATE])
