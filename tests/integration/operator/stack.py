@@ -286,8 +286,7 @@ class World:
     def _install(self, undo: ExitStack) -> None:
         crds = [build.crds(), _PROJECT / "deploy" / "crds"]
         names = [self._crd(path) for folder in crds for path in sorted(folder.glob("*.yaml"))]
-        for name in filter(None, names):
-            self.until(f"CRD {name}", lambda name=name: _established(self.get(CRDS, None, name)))
+        self.until("CRDs", lambda: all(_established(self.get(CRDS, None, name)) for name in names if name))
         for obj in read_folder(_EXAMPLES):
             if obj["kind"] == "Namespace":
                 self.create(obj)

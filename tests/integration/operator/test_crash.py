@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,7 +70,7 @@ def test_dies_after_every_single_write(stopped: World) -> None:
     rotation = Rotation(world)
     while True:
         world.start_operator(writes=1, state_only=True)
-        if not _lives_until_over(rotation):
+        if not _lives_until(world, rotation.over):
             assert world.operators.wait() == -signal.SIGKILL
             world.drop_lease()
             deaths += 1
@@ -88,7 +88,7 @@ def test_dies_once_after_some_write(stopped: World, writes: int) -> None:
     world = stopped
     rotation = Rotation(world)
     world.start_operator(writes=writes)
-    if not _lives_until_over(rotation):
+    if not _lives_until(world, rotation.over):
         assert world.operators.wait() == -signal.SIGKILL
         world.drop_lease()
         world.start_operator()
@@ -121,12 +121,33 @@ def _changes_state(request: Request) -> bool:
     )
 
 
-def _lives_until_over(rotation: Rotation) -> bool:
-    """Wait for the end of the rotation or of the operator: whether it was the rotation's."""
-    pid, deadline = rotation.world.operators.pid, time.monotonic() + PATIENCE
+def _lives_until(world: World, condition: Callable[[], bool]) -> bool:
+    """Wait for the condition or the end of the operator: whether it was the condition."""
+    pid, deadline = world.operators.pid, time.monotonic() + PATIENCE
     while Path(f"/proc/{pid}").exists():
-        if rotation.over():
+        if condition():
             return True
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return False
+
+
+def test_dies_after_every_single_write_of_an_installation(world: World) -> None:
+    world.install_stack()
+    world.until("pods that wait", lambda: world.kubelet.waiting() == sum(PODS.values()))
+    world.ask()
+    deaths = 0
+    while True:
+        world.start_operator(writes=1, state_only=True)
+        if _lives_until(world, world.settled):
+            break
+        assert world.operators.wait() == -signal.SIGKILL
+        world.drop_lease()
+        deaths += 1
+    assert len(world.kubelet.bundles) == 1, "one CA was made"
+    assert consistent(world)
+    assert set(served(world)) == {leaf(world, "prometheus-server")}
+    assert set(list(world.generations().values())[:4]) == {2}, "each workload was changed once"
+    assert world.kubelet.traffic.failures == []
+    # Two Secrets of CAs, four copies, two ConfigMaps, four workloads; and pods that waited may have been made anew.
+    assert deaths >= 12

@@ -151,7 +151,7 @@ def test_a_contested_secret_is_left_alone_by_name(settled: World) -> None:
     patch = {"data": {key: base64.b64encode(value).decode() for key, value in theirs.items()}}
 
     def differs() -> bool:
-        return world.secret(name, USER_WORKLOAD)["data"] == patch["data"]
+        return bool(world.secret(name, USER_WORKLOAD)["data"] == patch["data"])
 
     def contested() -> bool:
         return world.condition("Degraded") == ("True", "Contested")
