@@ -109,17 +109,21 @@ class Operator:
         environment = Environment(guarded, self._parts.events, self._parts.entropy, keyring, self._parts.clock)
         observer = Observer(self._parts.client, desired.catalogue, MANAGER, self._trigger.mark)
         self._settings.kicked = observer.kick
+        background = (asyncio.create_task(observer.run()), asyncio.create_task(self._parts.events.run()))
+        for task in background:
+            task.add_done_callback(lambda _: self._trigger.mark("a task in the background ended"))
         session = _Session(
             observer=observer,
             prober=Prober(keyring, self._parts.clock, self._trigger.mark),
             reporter=Reporter(guarded, self._parts.clock),
             environment=environment,
             ledger=Ledger(),
+            background=background,
         )
-        watching = asyncio.create_task(observer.run())
-        writing = asyncio.create_task(self._parts.events.run())
+        synced = asyncio.create_task(observer.wait_synced())
         try:
-            await observer.wait_synced()
+            await asyncio.wait({synced, *background}, return_when=asyncio.FIRST_COMPLETED)
+            session.check()
             for error in observer.errors:
                 log.warning("something can't be read, and is left out", error=error)
             log.info("caches are filled", namespaces=list(desired.catalogue.namespaces))
@@ -127,14 +131,15 @@ class Operator:
             await self._passes(session, desired.catalogue.name)
         finally:
             session.prober.stop()
-            watching.cancel()
             await self._parts.events.flush(_FLUSH_SECONDS)
-            writing.cancel()
-            await asyncio.wait({watching, writing})
+            for task in (synced, *background):
+                task.cancel()
+            await asyncio.wait({synced, *background})
 
     async def _passes(self, session: "_Session", catalogue: str) -> None:
         while True:
             reasons = await self._trigger.next()
+            session.check()
             if reasons == {_QUIET}:
                 give_back()
                 self._trigger.succeeded()
@@ -207,7 +212,14 @@ class _Session:
     """What lives as long as this process leads with one catalogue."""
 
     def __init__(
-        self, *, observer: Observer, prober: Prober, reporter: Reporter, environment: Environment, ledger: Ledger
+        self,
+        *,
+        observer: Observer,
+        prober: Prober,
+        reporter: Reporter,
+        environment: Environment,
+        ledger: Ledger,
+        background: "tuple[asyncio.Task[None], ...]",
     ) -> None:
         self.observer = observer
         self.prober = prober
@@ -215,6 +227,13 @@ class _Session:
         self.environment = environment
         self.ledger = ledger
         self.deleted_pods: set[str] = set()
+        self._background = background
+
+    def check(self) -> None:
+        """Pass on what ended a task in the background: without its caches the operator must not go on."""
+        for task in self._background:
+            if task.done():
+                task.result()
 
 
 def _stale(errors: tuple[str, ...]) -> tuple[Problem, ...]:

@@ -68,6 +68,9 @@ class Prober:
                 # It was about the process before this one.
                 del self.evidence[key]
         for key, pursuit in list(self._pursuits.items()):
+            if pursuit.task.done() and not pursuit.task.cancelled():
+                # None ends by an error that is foreseen; one that isn't must not be lost.
+                pursuit.task.result()
             if key not in wanted or not _same(wanted[key], pursuit.wish) or pursuit.task.done():
                 pursuit.task.cancel()
                 del self._pursuits[key]
