@@ -7,6 +7,7 @@ answer ends its connection, none is left that doesn't.
 import asyncio
 import contextlib
 import ssl
+import warnings
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -56,7 +57,10 @@ class Endpoint:
         oldest = _VERSIONS[profile.min_version]
         # OpenSSL refuses TLS 1.0 and 1.1 above security level 0, whatever the minimum says.
         legacy = profile.min_version in {TLSVersion.TLS10, TLSVersion.TLS11}
-        self._context.minimum_version = oldest
+        with warnings.catch_warnings():
+            # Python warns of old versions; whether they are wanted is for the administrator to say.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._context.minimum_version = oldest
         if profile.ciphers:
             self._context.set_ciphers(":".join(profile.ciphers) + (":@SECLEVEL=0" if legacy else ""))
 
