@@ -32,13 +32,16 @@ def shared(operators: Operators, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def settled(shared: World) -> World:
+def settled(shared: World) -> Iterator[World]:
     """The shared world at its fixed point, where each test begins and is to end."""
+    kubelet = shared.kubelet
+    usual = kubelet.refresh_delay, kubelet.old_copies
     if shared.operators.pid is None:
         shared.drop_lease()
         shared.start_operator()
     shared.until("the fixed point", shared.settled)
-    return shared
+    yield shared
+    kubelet.refresh_delay, kubelet.old_copies = usual
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ class Request:
     name: str
     subresource: str
     received: datetime
+    status: int
 
 
 class World:
@@ -253,6 +254,7 @@ class World:
                         ref.get("name", ""),
                         ref.get("subresource", ""),
                         received,
+                        event["responseStatus"]["code"],
                     )
                 )
         return found

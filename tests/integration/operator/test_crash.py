@@ -5,48 +5,16 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.operator.checks import bundle, consistent, fingerprints, leaf, served
-from tests.integration.operator.stack import PATIENCE, PODS, Operators, Request, World, now
+from tests.integration.operator.checks import Rotation, bundle, consistent, leaf, served
+from tests.integration.operator.stack import PATIENCE, PODS, Operators, Request, World
 
 _STATE_WRITES = 14
 """Of a rotation: twice the CA's Secret and its four copies, and between them each of the four workloads once."""
-
-
-class Rotation:
-    """One rotation, from its request to what must hold at its end, however often the operator died in between."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.reason = uuid.uuid4().hex
-        self.begun = now()
-        self._old = bundle(world)
-        self._generations = world.generations()
-        self._starts = len(world.kubelet.starts)
-        self._bundles = len(world.kubelet.bundles)
-        world.ask(rotation={"requested": self.reason})
-
-    def over(self) -> bool:
-        return self.world.rotated(self.reason)
-
-    def check(self) -> None:
-        """The same end as without any death: one new CA, one rollout, and nobody turned away on the way."""
-        world, new = self.world, bundle(self.world)
-        assert len(new) == 1
-        assert new != self._old
-        seen = [fingerprints(pem) for pem in world.kubelet.bundles[self._bundles :]]
-        assert seen == [[*new, *self._old], new], "exactly one CA was ever made"
-        assert consistent(world)
-        assert set(served(world)) == {leaf(world, "prometheus-server")}
-        assert world.starts(self._starts) == PODS
-        assert world.generations() == {name: number + 1 for name, number in self._generations.items()}
-        assert world.kubelet.traffic.failures == []
-        assert world.kubelet.traffic.answered
 
 
 @pytest.fixture(scope="module")

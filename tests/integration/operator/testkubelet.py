@@ -6,7 +6,8 @@ for the Secrets and ConfigMaps, takes a loopback address of its own, starts real
 Secrets (see `servers`), and writes the status a kubelet would write.
 
 Chosen by the tests: how long a changed Secret takes to reach the files (`refresh_delay`), and how long a failed mount
-takes to be tried again (`mount_retry`; a real kubelet's delay grows to two minutes).
+takes to be tried again (`mount_retry`; a real kubelet's delay grows to two minutes), and whether new pods
+get old copies (`old_copies`).
 """
 
 import asyncio
@@ -107,6 +108,8 @@ class FakeKubelet:
 
     Attributes:
         refresh_delay: seconds until a changed Secret is in the files of a running pod.
+        old_copies: whether a pod that starts within that time gets the old content too. A kubelet that watches (the
+            default) gives the new one; one with the strategy ``Cache`` or ``TTL`` may not.
         mount_retry: seconds until a failed mount is tried again.
         starts: every pod that came up, in order.
         traffic: what the queriers' connections came to.
@@ -117,6 +120,7 @@ class FakeKubelet:
 
     def __init__(self, client: KubeClient, namespaces: tuple[str, ...]) -> None:
         self.refresh_delay = 0.3
+        self.old_copies = False
         self.mount_retry = 0.5
         self.starts: list[Start] = []
         self.traffic = Traffic()
@@ -134,6 +138,7 @@ class FakeKubelet:
         ]
         mine = Selection(field_selector=f"spec.nodeName={NODE}")
         self._reflector = Reflector(client, PODS, dict, selection=mine, on_change=self._pod_changed)
+        self._copies: dict[Key, Object] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -182,16 +187,22 @@ class FakeKubelet:
             await self._client.apply(LEASES, lease)
             await asyncio.sleep(_HEARTBEAT)
 
-    def _secret_changed(self, key: Key, _old: Object | None, new: Object | None) -> None:
+    def _secret_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         for name, value in ((new or {}).get("data") or {}).items():
             content = base64.b64decode(value)
             if b"PRIVATE KEY" in content:
                 self.keys.add(content)
             if key[1] == "grpc-tls" and name == "ca.crt" and (not self.bundles or self.bundles[-1] != content):
                 self.bundles.append(content)
-        asyncio.get_running_loop().call_later(self.refresh_delay, self._refresh, key[0])
+        if old is None and new is not None:
+            self._copies[key] = new
+        asyncio.get_running_loop().call_later(self.refresh_delay, self._refresh, key)
 
-    def _refresh(self, namespace: str) -> None:
+    def _refresh(self, key: Key) -> None:
+        namespace = key[0]
+        for reflector in self._secrets:
+            if key in reflector.objects:
+                self._copies[key] = reflector.objects[key]
         for pod in self.pods.values():
             if pod.namespace == namespace and pod.files:
                 files, missing = self._mounts(pod.obj)
@@ -286,6 +297,8 @@ class FakeKubelet:
         for reflector in self._secrets if kind == "Secret" else self._configmaps:
             obj = reflector.objects.get((namespace, name))
             if obj is not None:
+                if kind == "Secret" and self.old_copies:
+                    obj = self._copies[namespace, name]
                 encode = base64.b64decode if kind == "Secret" else str.encode
                 return {key: encode(value) for key, value in (obj.get("data") or {}).items()}
         return None
