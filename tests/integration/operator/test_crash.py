@@ -83,7 +83,8 @@ def test_the_command_is_killed_in_the_middle(stopped: World) -> None:
 
 def _changes_state(request: Request) -> bool:
     return (
-        request.verb in {"create", "patch", "update", "delete"}
+        request.status < 300
+        and request.verb in {"create", "patch", "update", "delete"}
         and request.resource != "events"
         and (request.subresource != "status")
     )
