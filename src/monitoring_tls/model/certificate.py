@@ -158,6 +158,7 @@ class SecretView:
         annotations: only those of this project.
         hashed_from: the stable name where this is a CMO-style hashed copy (label ``monitoring.openshift.io/name``).
         managers: field managers that own data of this Secret, as managedFields says.
+        written_at: when the operator last changed it, as managedFields says; None where it never did.
     """
 
     namespace: str
@@ -171,3 +172,4 @@ class SecretView:
     annotations: Mapping[str, str]
     hashed_from: str | None = None
     managers: tuple[str, ...] = ()
+    written_at: datetime | None = None

@@ -144,13 +144,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ConfigMapView:
-    """A ConfigMap of the catalogue: only the data under the catalogue's key."""
+    """A ConfigMap: of the catalogue's, the data under the catalogue's key, and when the operator last changed it."""
 
     namespace: str
     name: str
     resource_version: str
     created: datetime
     data: Mapping[str, str] = field(repr=False)
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from monitoring_tls.observe.templates import (
     mounts,
     pod_spec_path,
 )
+from monitoring_tls.pki.secret_view import written_at
 
 Object = dict[str, Any]
 
@@ -130,8 +131,13 @@ def pod_view(obj: Object) -> PodView:
     )
 
 
-def configmap_view(keys: Mapping[tuple[str, str], str]) -> Callable[[Object], ConfigMapView]:
-    """A transform for ConfigMaps that keeps data only of those in ``keys``: (namespace, name) to data key."""
+def configmap_view(keys: Mapping[tuple[str, str], str], own_manager: str = "") -> Callable[[Object], ConfigMapView]:
+    """A transform for ConfigMaps.
+
+    Args:
+        keys: (namespace, name) to data key: of no others is data kept.
+        own_manager: our field manager.
+    """
 
     def transform(obj: Object) -> ConfigMapView:
         metadata = obj.get("metadata") or {}
@@ -142,6 +148,7 @@ def configmap_view(keys: Mapping[tuple[str, str], str]) -> Callable[[Object], Co
             resource_version=metadata.get("resourceVersion", "") if place in keys else "",
             created=parse_time(metadata.get("creationTimestamp")) or _EPOCH,
             data={keys[place]: value} if isinstance(value, str) else {},
+            written_at=written_at(metadata, own_manager) if place in keys else None,
         )
 
     return transform

@@ -145,7 +145,7 @@ class _NamespaceCaches:
             )
 
         self.secrets: Reflector[SecretView] = reflect(resources.SECRETS, lambda obj: secret_view(obj, own_manager))
-        self.configmaps: Reflector[ConfigMapView] = reflect(resources.CONFIGMAPS, configmap_view(keys))
+        self.configmaps: Reflector[ConfigMapView] = reflect(resources.CONFIGMAPS, configmap_view(keys, own_manager))
         self.pods: Reflector[PodView] = reflect(resources.PODS, pod_view)
         self.owners: tuple[Reflector[OwnerView], ...] = tuple(
             reflect(resource, owner_view(kind, paths)) for kind, resource in WORKLOAD_KINDS.items()

@@ -26,6 +26,7 @@ from monitoring_tls.operator.memory import give_back
 from monitoring_tls.operator.metrics import Metrics
 from monitoring_tls.operator.own_port import OwnPort
 from monitoring_tls.operator.prober import Prober
+from monitoring_tls.operator.recall import told, untold
 from monitoring_tls.operator.reporter import Reporter
 from monitoring_tls.operator.wishes import Asked, Place
 from monitoring_tls.pki.keys import Entropy
@@ -127,6 +128,7 @@ class Operator:
             for error in observer.errors:
                 log.warning("something can't be read, and is left out", error=error)
             log.info("caches are filled", namespaces=list(desired.catalogue.namespaces))
+            await self._recall(observer, desired)
             self._trigger.mark("caches are filled")
             await self._passes(session, desired.catalogue.name)
         finally:
@@ -135,6 +137,17 @@ class Operator:
             for task in (synced, *background):
                 task.cancel()
             await asyncio.wait({synced, *background})
+
+    async def _recall(self, observer: Observer, desired: Desired) -> None:
+        """Tell what the leader before could not."""
+        try:
+            before = await told(self._parts.client, self._parts.place)
+        except KubeError as error:
+            log.warning("events can't be read, so none that was owed can be made up for", error=str(error))
+            return
+        for happening in untold(observer.snapshot({}), desired.catalogue, before, self._parts.clock()):
+            log.info("event made up for", reason=happening.reason, message=happening.message)
+            self._parts.events.record(happening)
 
     async def _passes(self, session: "_Session", catalogue: str) -> None:
         while True:

@@ -59,7 +59,19 @@ def secret_view(secret: Mapping[str, Any], own_manager: str) -> SecretView:
         annotations={name: str(value) for name, value in annotations.items() if name.startswith(PREFIX)},
         hashed_from=None if hashed_from is None else str(hashed_from),
         managers=tuple(sorted(set(_data_managers(metadata.get("managedFields"))) - {own_manager})),
+        written_at=written_at(metadata, own_manager),
     )
+
+
+def written_at(metadata: Mapping[str, Any], manager: str) -> datetime | None:
+    """When a field manager last changed an object (any kind's metadata); None where it never did."""
+    entries = metadata.get("managedFields")
+    moments = (
+        parse_time(str(_mapping(entry).get("time")))
+        for entry in (entries if isinstance(entries, list) else [])
+        if _mapping(entry).get("manager") == manager
+    )
+    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

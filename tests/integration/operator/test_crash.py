@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.operator.checks import Rotation, bundle, consistent, leaf, served
 from tests.integration.operator.stack import PATIENCE, PODS, Operators, Request, World
+from tests.integration.operator.test_install import MADE
 
 _STATE_WRITES = 14
 """Of a rotation: twice the CA's Secret and its four copies, and between them each of the four workloads once."""
@@ -120,3 +121,6 @@ def test_dies_after_every_single_write_of_an_installation(world: World) -> None:
     assert world.kubelet.traffic.failures == []
     # Two Secrets of CAs, four copies, two ConfigMaps, four workloads; and pods that waited may have been made anew.
     assert deaths >= 12
+    # Each process died before it could tell; the next one told it.
+    made = [f"Created {name} -n {namespace} because it was missing" for name, namespace in MADE.items()]
+    world.until("every event", lambda: all(any(text in event for event in world.events()) for text in made))

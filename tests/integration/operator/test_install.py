@@ -4,7 +4,7 @@ from demo.serving import PLATFORM, USER_WORKLOAD
 from monitoring_tls.kube.resources import CONFIGMAPS
 from tests.integration.operator.stack import PODS, World
 
-_MADE = {
+MADE = {
     "Secret/grpc-tls": PLATFORM,
     "Secret/prometheus-k8s-grpc-tls": PLATFORM,
     "Secret/thanos-querier-grpc-tls": PLATFORM,
@@ -25,7 +25,7 @@ def test_pods_that_wait_for_their_secrets_are_brought_up(world: World) -> None:
     world.until("the fixed point", world.settled)
     assert world.starts() == PODS, "each pod started once: settings came before the first start"
     assert world.kubelet.traffic.failures == []
-    expected = Counter(f"SecretCreated Created {name} -n {ns} because it was missing" for name, ns in _MADE.items())
+    expected = Counter(f"SecretCreated Created {name} -n {ns} because it was missing" for name, ns in MADE.items())
     expected.update(
         f"ConfigMapCreated Created ConfigMap/metrics-client-ca -n {ns} because it was missing"
         for ns in (PLATFORM, USER_WORKLOAD)
