@@ -8,6 +8,7 @@ from monitoring_tls.model.certificate import CertificateFacts, DerivedSpec, Secr
 from monitoring_tls.model.component import Component, DomainUse
 from monitoring_tls.model.desired import Desired
 from monitoring_tls.model.snapshot import PodView, Snapshot, WorkloadView
+from monitoring_tls.pki.state import parse_time
 
 # Clocks of nodes, API server and operator are taken to agree this well.
 CLOCK_SKEW = timedelta(seconds=10)
@@ -97,11 +98,7 @@ def started(pod: PodView, container: str) -> datetime | None:
 
 def since(view: SecretView, annotation: str) -> datetime:
     """The moment that an annotation of a Secret names; its creation where it has none (an adopted Secret)."""
-    text = view.annotations.get(annotation)
-    try:
-        return datetime.fromisoformat(text) if text else view.created
-    except ValueError:
-        return view.created
+    return parse_time(view.annotations.get(annotation)) or view.created
 
 
 def created_with(view: SecretView, moment: datetime) -> bool:
