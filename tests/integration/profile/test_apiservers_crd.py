@@ -36,7 +36,8 @@ def create(control_plane: ControlPlane) -> Create:
 
     def established() -> bool:
         found = client.get(f"{DEFINITIONS}/{definition['metadata']['name']}")
-        conditions = {entry["type"]: entry["status"] for entry in found.get("status", {}).get("conditions", [])}
+        # The list is null until the first condition is known.
+        conditions = {entry["type"]: entry["status"] for entry in found.get("status", {}).get("conditions") or []}
         assert conditions.get("NonStructuralSchema") != "True", found["status"]
         return conditions.get("Established") == "True"
 
