@@ -7,13 +7,15 @@ from typing import Any
 
 import typer
 
-from monitoring_tls.errors import ConfigError, NotFoundError
+from monitoring_tls.cli.common import check_output, read_object
+from monitoring_tls.errors import ConfigError
 from monitoring_tls.kube.client import KubeClient
 from monitoring_tls.kube.resources import MONITORINGTLSES, Object
 from monitoring_tls.kube.selection import Selection
 from monitoring_tls.model.certificate import Stage
 
 _SCHEMA = "monitoring-tls.dev/rotate/v1"
+_REMEDY = "install the operator, and create MonitoringTLS/cluster with spec.mode Enforce"
 
 # A look every so often is enough for a person; a watch tells at once.
 _WATCH_SECONDS = 300
@@ -38,8 +40,7 @@ def run(kubeconfig: Path | None, context: str | None, reason: str, timeout: int 
     """
     if not reason.strip():
         raise ConfigError("--reason", "it is empty", "say why: each reason is acted on once")
-    if output not in {"text", "json"}:
-        raise ConfigError("--output", f"{output!r} is no format", "use text or json")
+    check_output(output)
     asyncio.run(_run(kubeconfig, context, reason, timeout, as_json=output == "json"))
 
 
@@ -47,7 +48,7 @@ async def _run(
     kubeconfig: Path | None, context: str | None, reason: str, patience: int | None, *, as_json: bool
 ) -> None:
     async with KubeClient.connect(kubeconfig, context) as client:
-        obj = await _read(client)
+        obj = await read_object(client, _REMEDY)
         if _done(obj, reason):
             _say(obj, reason, "the reason was acted on before; give another to rotate again", as_json=as_json)
             return
@@ -67,14 +68,6 @@ async def _run(
             _say(obj, reason, f"not over after {patience} s; it goes on", as_json=as_json)
             raise typer.Exit(EXIT_UNFINISHED) from None
         _say(obj, reason, "the new CA is in use everywhere, and the old one is out of every bundle", as_json=as_json)
-
-
-async def _read(client: KubeClient) -> Object:
-    try:
-        return await client.get(MONITORINGTLSES, None, "cluster")
-    except NotFoundError:
-        remedy = "install the operator, and create MonitoringTLS/cluster with spec.mode Enforce"
-        raise ConfigError("MonitoringTLS/cluster", "it isn't there", remedy) from None
 
 
 async def _follow(client: KubeClient, obj: Object, reason: str, *, as_json: bool) -> Object:
@@ -98,7 +91,7 @@ async def _follow(client: KubeClient, obj: Object, reason: str, *, as_json: bool
                         shown = line
                     if _done(obj, reason):
                         return obj
-        obj = await _read(client)
+        obj = await read_object(client, _REMEDY)
     return obj
 
 

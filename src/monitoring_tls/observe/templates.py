@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from monitoring_tls.kube.patches import pointer
 from monitoring_tls.model.snapshot import ContainerView, Mount
 
 POD_ANNOTATIONS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -31,11 +32,6 @@ def at(obj: Any, path: tuple[str, ...]) -> Any:
             return None
         obj = obj.get(key)
     return obj
-
-
-def pointer(path: tuple[str, ...]) -> str:
-    """A path as a JSON pointer (RFC 6901)."""
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
 
 
 def mounts(spec: Any, path: tuple[str, ...]) -> Iterator[Mount]:

@@ -15,14 +15,7 @@ import h11
 
 from monitoring_tls.errors import ConfigError, GarbledCertificateError
 from monitoring_tls.model.profile import EffectiveProfile, TLSVersion
-from monitoring_tls.probe.context import load_chain
-
-_VERSIONS = {
-    TLSVersion.TLS10: ssl.TLSVersion.TLSv1,
-    TLSVersion.TLS11: ssl.TLSVersion.TLSv1_1,
-    TLSVersion.TLS12: ssl.TLSVersion.TLSv1_2,
-    TLSVersion.TLS13: ssl.TLSVersion.TLSv1_3,
-}
+from monitoring_tls.probe.context import SSL_VERSIONS, load_chain
 
 # A peer that is slower than this, or sends more, is not a scraper.
 _PATIENCE = 10.0
@@ -33,13 +26,7 @@ Page = tuple[HTTPStatus, str, bytes]
 
 
 class Endpoint:
-    """Serves pages over TLS.
-
-    Attributes:
-        groups_unsupported: why the profile's key-exchange groups aren't followed here; empty where they are.
-    """
-
-    groups_unsupported = "the operator's own port takes OpenSSL's groups: Python's ssl module can't set a list of them"
+    """Serves pages over TLS. Key-exchange groups are OpenSSL's: Python's ssl can't set a list of them."""
 
     def __init__(self, port: int, page: Callable[[str], Page]) -> None:
         self._port = port
@@ -54,7 +41,7 @@ class Endpoint:
 
     def follow(self, profile: EffectiveProfile) -> None:
         """Accept, from the next connection on, what the profile allows."""
-        oldest = _VERSIONS[profile.min_version]
+        oldest = SSL_VERSIONS[profile.min_version]
         # OpenSSL refuses TLS 1.0 and 1.1 above security level 0, whatever the minimum says.
         legacy = profile.min_version in {TLSVersion.TLS10, TLSVersion.TLS11}
         with warnings.catch_warnings():

@@ -18,6 +18,7 @@ from monitoring_tls.kube.events import (
 )
 from monitoring_tls.kube.patches import workload_patch
 from monitoring_tls.kube.resources import CONFIGMAPS, PODS, SECRETS, Object
+from monitoring_tls.kube.transport import FIELD_MANAGER
 from monitoring_tls.model.action import (
     Action,
     DeletePod,
@@ -37,10 +38,7 @@ from monitoring_tls.pki.domain import Material, apply
 from monitoring_tls.pki.keys import Entropy
 from monitoring_tls.planning.writes import SecretWrite, derived_writes, domain_writes
 
-MANAGER = "monitoring-tls-operator"
-"""The field manager of everything that is written."""
-
-_LABELS = {"app.kubernetes.io/managed-by": MANAGER}
+_LABELS = {"app.kubernetes.io/managed-by": FIELD_MANAGER}
 
 # A failed "test" operation of a JSON patch is answered with this status.
 _UNPROCESSABLE = 422

@@ -1,6 +1,5 @@
 """Prometheus metrics of the operator itself."""
 
-from datetime import datetime
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -67,7 +66,7 @@ class Metrics:
         self._expiry.clear()
         for view in plan.domains:
             for key, chain in (view.secret.certificates if view.secret else {}).items():
-                self._expiry.labels(view.domain.domain, key).set(_earliest([link.not_after for link in chain[:1]]))
+                self._expiry.labels(view.domain.domain, key).set(chain[0].not_after.timestamp() if chain else 0.0)
             now = view.rotation.stage if view.rotation else Stage.STABLE
             for stage in Stage:
                 self._stage.labels(view.domain.domain, stage.value).set(stage is now)
@@ -84,7 +83,3 @@ class Metrics:
                 return status, "text/plain; charset=utf-8", b"ready\n" if self.ready else b"starting\n"
             case _:
                 return _NOT_FOUND
-
-
-def _earliest(moments: list[datetime]) -> float:
-    return min((moment.timestamp() for moment in moments), default=0.0)

@@ -17,10 +17,11 @@ from monitoring_tls.kube.client import KubeClient
 from monitoring_tls.kube.events import EventRecorder
 from monitoring_tls.kube.lease import LeaderElector
 from monitoring_tls.kube.queue import Trigger
+from monitoring_tls.kube.transport import FIELD_MANAGER
 from monitoring_tls.model.desired import Desired
 from monitoring_tls.observe.observer import ClusterSettings, Observer
 from monitoring_tls.operator.contest import WINDOW, Ledger
-from monitoring_tls.operator.executor import MANAGER, Environment, Executor
+from monitoring_tls.operator.executor import Environment, Executor
 from monitoring_tls.operator.keyring import Keyring
 from monitoring_tls.operator.memory import give_back
 from monitoring_tls.operator.metrics import Metrics
@@ -108,7 +109,7 @@ class Operator:
         guarded = self._parts.client.guarded(self._parts.elector.ensure_leader)
         keyring = Keyring(self._parts.client, self._parts.entropy)
         environment = Environment(guarded, self._parts.events, self._parts.entropy, keyring, self._parts.clock)
-        observer = Observer(self._parts.client, desired.catalogue, MANAGER, self._trigger.mark)
+        observer = Observer(self._parts.client, desired.catalogue, FIELD_MANAGER, self._trigger.mark)
         self._settings.kicked = observer.kick
         background = (asyncio.create_task(observer.run()), asyncio.create_task(self._parts.events.run()))
         for task in background:

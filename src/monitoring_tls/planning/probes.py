@@ -47,15 +47,21 @@ class ProbeWish:
 def wishes(snapshot: Snapshot, desired: Desired) -> Iterator[ProbeWish]:
     """Everything that handshakes are to show of the present pods, whether it was shown already or not."""
     for component in components_of(snapshot, desired):
+        # The same for every pod of a workload.
+        shown = [(endpoint, *_shown(snapshot, desired, component, endpoint)) for endpoint in component.endpoints]
         for pod in pods_of(snapshot, snapshot.workloads[component.workload]):
             if pod.ip is None:
                 continue
-            for endpoint in component.endpoints:
+            for endpoint, leaf, ca in shown:
                 if endpoint.container in pod.started:
-                    yield _wish(snapshot, desired, component, pod, endpoint)
+                    profile = desired.profile.effective if endpoint.follows_profile else None
+                    yield ProbeWish(pod, endpoint, endpoint.domain, leaf, ca, profile)
 
 
-def _wish(snapshot: Snapshot, desired: Desired, component: Component, pod: PodView, endpoint: Endpoint) -> ProbeWish:
+def _shown(
+    snapshot: Snapshot, desired: Desired, component: Component, endpoint: Endpoint
+) -> tuple[str | None, str | None]:
+    """Fingerprints of the leaf and of the CA that an endpoint is to show."""
     leaf = ca = None
     for domain in desired.catalogue.domains:
         if domain.domain != endpoint.domain:
@@ -66,5 +72,4 @@ def _wish(snapshot: Snapshot, desired: Desired, component: Component, pod: PodVi
                 bundle = bundle_of(consumer.secret)
                 leaf = chain[0].fingerprint if chain else None
                 ca = bundle[0].fingerprint if bundle and endpoint.client_certificates else None
-    profile = desired.profile.effective if endpoint.follows_profile else None
-    return ProbeWish(pod, endpoint, endpoint.domain, leaf, ca, profile)
+    return leaf, ca

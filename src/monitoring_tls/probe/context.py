@@ -14,7 +14,7 @@ from monitoring_tls.model.profile import TLSVersion
 EVERYTHING: Final = "ALL:!aNULL:@SECLEVEL=0"
 """Every suite with a certificate. Without level 0, OpenSSL ≥ 3 offers neither TLS 1.0 and 1.1 nor their signatures."""
 
-_VERSIONS: Final = MappingProxyType(
+SSL_VERSIONS: Final = MappingProxyType(
     {
         TLSVersion.TLS10: ssl.TLSVersion.TLSv1,
         TLSVersion.TLS11: ssl.TLSVersion.TLSv1_1,
@@ -22,6 +22,7 @@ _VERSIONS: Final = MappingProxyType(
         TLSVersion.TLS13: ssl.TLSVersion.TLSv1_3,
     }
 )
+"""Protocol versions as Python's ssl names them."""
 _COMPILED_IN: Final = MappingProxyType(
     {
         TLSVersion.TLS10: ssl.HAS_TLSv1,
@@ -81,8 +82,8 @@ def looking_context(
     with warnings.catch_warnings():
         # Old versions are deprecated, and trying them is the point.
         warnings.simplefilter("ignore", DeprecationWarning)
-        context.minimum_version = _VERSIONS[min_version or TLSVersion.TLS10]
-        context.maximum_version = _VERSIONS[max_version or TLSVersion.TLS13]
+        context.minimum_version = SSL_VERSIONS[min_version or TLSVersion.TLS10]
+        context.maximum_version = SSL_VERSIONS[max_version or TLSVersion.TLS13]
     if alpn:
         context.set_alpn_protocols(list(alpn))
     if identity is not None:
